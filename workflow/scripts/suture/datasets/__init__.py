@@ -1,0 +1,1 @@
+"""Dataset adapters: a publisher's files → cases. One module a dataset."""

@@ -1,0 +1,39 @@
+"""What a dataset adapter offers. An adapter is a module with these names.
+
+Adapters import the standard library only: the first two functions run while
+the Snakefile is parsed, in every job of a cluster.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from suture.records import Case
+
+
+class Adapter(Protocol):
+    """A module in ``suture/datasets``."""
+
+    SHARING: str
+    """Default sharing class of the data: open, internal or credentialed."""
+
+    def case_ids(self, root: Path) -> list[str]:
+        """Lists the cases annotated under ``root``, sorted. Reads names, not contents."""
+        ...
+
+    def case_files(self, root: Path, case: str) -> list[Path]:
+        """Lists the annotation files of one case: the inputs of that case's jobs."""
+        ...
+
+    def case_media(self, videos: Path, case: str) -> list[Path]:
+        """Lists the media files of one case, those that exist; may be empty."""
+        ...
+
+    def read_case(self, root: Path, case: str) -> Case:
+        """Reads one case's annotations; odd rows become rejections.
+
+        Raises:
+            InputError: a file that cannot be read at all, named.
+        """
+        ...

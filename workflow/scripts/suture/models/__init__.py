@@ -1,0 +1,1 @@
+"""Model families: a model, its inputs and labels, its loss. One module a family."""

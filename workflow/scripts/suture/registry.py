@@ -1,0 +1,50 @@
+"""Finds dataset adapters, model families and tasks by module name.
+
+A sixth of any is one new file in ``suture/datasets``, ``suture/models`` or
+``suture/tasks``; nothing that is shared knows one of them by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from suture.datasets.base import Adapter
+from suture.errors import ConfigError
+
+_FOLDER = {"dataset adapter": "datasets", "model family": "models", "task": "tasks"}
+
+
+def names(kind: str) -> list[str]:
+    """Names all modules of a kind, sorted, without importing them."""
+    folder = Path(__file__).parent / _FOLDER[kind]
+    return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if m.name != "base")
+
+
+def _load(kind: str, name: str) -> Any:
+    known = names(kind)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ConfigError(
+            f"unknown {kind} {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            fix=f"one of: {', '.join(known)}",
+        )
+    return import_module(f"suture.{_FOLDER[kind]}.{name}")
+
+
+def dataset(name: str) -> Adapter:
+    """Loads a dataset adapter. Light: adapters import the standard library only."""
+    return cast(Adapter, _load("dataset adapter", name))
+
+
+def family(name: str) -> Any:
+    """Loads a model family (imports torch)."""
+    return _load("model family", name)
+
+
+def task(name: str) -> Any:
+    """Loads a task."""
+    return _load("task", name)
