@@ -132,7 +132,7 @@ def read_jsonl(path: Path) -> list[JSON]:
         InputError: naming the file and the line that is not JSON.
     """
     rows = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:

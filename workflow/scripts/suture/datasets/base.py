@@ -26,8 +26,11 @@ class Adapter(Protocol):
         """Lists the annotation files of one case: the inputs of that case's jobs."""
         ...
 
-    def case_media(self, videos: Path, case: str) -> list[Path]:
-        """Lists the media files of one case, those that exist; may be empty."""
+    def case_media(self, root: Path, videos: Path, case: str) -> list[Path]:
+        """Lists the media files of one case, those that exist; may be empty.
+
+        ``root`` is the annotations' root: a table names its media there.
+        """
         ...
 
     def read_case(self, root: Path, case: str) -> Case:

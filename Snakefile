@@ -1,0 +1,57 @@
+# Suture: annotated medical video -> clips -> questions -> splits -> trained, honestly measured models.
+#
+#   snakemake                        everything of config.yaml (the demo), here
+#   snakemake --profile slurm        the same on a cluster
+#   snakemake -n                     what would run, and why
+#   snakemake --configfile config/surgery-sft.yaml ...    another run
+#
+# Targets: all (default), data, train, evaluate, report.
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+
+
+# config.yaml is the demo. Snakemake merges config files key by key, and the
+# demo's experiments would join those of another run: so it is read only where
+# no --configfile is given.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        TARGETS["all"],
+
+
+rule data:
+    input:
+        TARGETS["data"],
+
+
+rule train:
+    input:
+        TARGETS["train"],
+
+
+rule evaluate:
+    input:
+        TARGETS["evaluate"],
+
+
+include: "rules/data.smk"
+include: "rules/qa.smk"
+include: "rules/split.smk"
+include: "rules/cache.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"

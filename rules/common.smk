@@ -1,0 +1,145 @@
+# What all rules share: the checked configuration, names of files, cases and shards.
+# No pandas, no torch, no look at media content: this runs at the start of every job.
+import atexit
+import json
+import math
+
+from snakemake.exceptions import WorkflowError
+
+from suture import digest, registry
+from suture.config.flags import to_flags
+from suture.config.load import resolve
+from suture.environment import put_python_first
+from suture.errors import SutureError
+from suture.media import MediaIndex
+from suture.records import shard_of
+
+put_python_first()
+
+try:
+    CONFIG = resolve(config)
+    ADAPTER = registry.dataset(CONFIG.dataset)
+    DRAWN = CONFIG.draw is not None and CONFIG.draw.kind == "surgery"
+    RUN = f"results/{CONFIG.run}"
+    SOURCE = f"{RUN}/source"
+    ANNOTATIONS = f"{SOURCE}/annotations" if DRAWN else CONFIG.annotations
+    VIDEOS = f"{SOURCE}/videos" if CONFIG.draw else CONFIG.videos
+    CASES = CONFIG.cases or ADAPTER.case_ids(Path(ANNOTATIONS))
+except SutureError as error:
+    raise WorkflowError(str(error)) from None
+if not CASES:
+    raise WorkflowError(f"no case found under {ANNOTATIONS}: is it the folder that dataset '{CONFIG.dataset}' expects?")
+
+SHARING = CONFIG.sharing or ADAPTER.SHARING
+SHARDS = sorted({shard_of(case, CONFIG.shards) for case in CASES})
+# A job names its cases' files on its command line, which has room for about this many.
+if len(CASES) / len(SHARDS) > 500:
+    raise WorkflowError(
+        f"{len(CASES)} cases in {len(SHARDS)} shards are too many for one job; set  shards: {math.ceil(len(CASES) / 250)}"
+    )
+MEDIA = MediaIndex(Path(".snakemake/suture/media.json"), update=workflow.is_main_process)
+atexit.register(MEDIA.save)
+
+
+onstart:
+    MEDIA.save()
+
+
+wildcard_constraints:
+    case=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    experiment=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    base=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    frames=r"[a-z0-9.]+-\d+x\d+",
+    shard=r"\d+",
+    segment=r"\d+",
+
+
+def cases_of(shard):
+    return [case for case in CASES if shard_of(case, CONFIG.shards) == int(shard)]
+
+
+def shards(pattern):
+    """The files of all shards."""
+    return expand(pattern, shard=SHARDS)
+
+
+def annotation_files(case):
+    """The annotation files of a case, which stand for its content in every rule that reads it."""
+    if DRAWN:
+        return [path for name, path in drawn_files(case).items() if name != "video"]
+    return [str(path) for path in ADAPTER.case_files(Path(ANNOTATIONS), case)]
+
+
+def drawn_files(case):
+    phases = f"{SOURCE}/annotations/phase_annotations/{case}/{case}"
+    return {
+        "phases": f"{phases}_annotations_phases.csv",
+        "info": f"{phases}_video.csv",
+        "objects": f"{SOURCE}/annotations/segment_annotations/cases/{case}/annotations/instances.json",
+        "video": f"{SOURCE}/videos/{case}.mp4",
+    }
+
+
+def media_files(case):
+    """The videos of a case. Real ones are `ancient`: media_revision says when their content changes."""
+    if CONFIG.draw:
+        return [f"{SOURCE}/videos/{case}.mp4"]
+    return [ancient(str(path)) for path in ADAPTER.case_media(Path(ANNOTATIONS), Path(VIDEOS), case)]
+
+
+def media_revision(case):
+    """Changes when, and only when, the content of one of a case's videos does."""
+    if CONFIG.draw:
+        return 0
+
+    def recorded(media):
+        manifest = Path(f"{RUN}/manifests/clips/{case}.jsonl")
+        clips = [json.loads(line) for line in manifest.read_text().splitlines()] if manifest.is_file() else []
+        return next((c["source_sha256"] for c in clips if (Path(VIDEOS) / c["source"]) == media), None)
+
+    media = ADAPTER.case_media(Path(ANNOTATIONS), Path(VIDEOS), case)
+    return sum(MEDIA.revision(path, lambda path=path: recorded(path)) for path in media)
+
+
+def code(command, *modules):
+    """The digest of a command's code, as a parameter: an edit of the library reruns what it made."""
+    return digest.code(command, *modules)
+
+
+DATASET_MODULE = f"suture.datasets.{CONFIG.dataset}"
+
+
+def experiment(wildcards):
+    return CONFIG.experiments[wildcards.experiment]
+
+
+def family_module(wildcards):
+    return f"suture.models.{experiment(wildcards).family}"
+
+
+def segments(name):
+    """The number of jobs that an experiment's steps are divided into."""
+    train = CONFIG.experiments[name].train
+    return math.ceil(train.max_steps / train.steps_per_job)
+
+
+def base_of(base):
+    """An experiment with this base model."""
+    return next(one for one in CONFIG.experiments.values() if one.base_key == base)
+
+
+def frames_options(wildcards):
+    """Flags of the frame settings that a cache folder is named after."""
+    return to_flags(next(one.frames for one in CONFIG.experiments.values() if one.frames.key == wildcards.frames))
+
+
+def frames_cache(name):
+    return shards(f"{RUN}/cache/frames/{CONFIG.experiments[name].frames.key}/shard-{{shard}}.jsonl")
+
+
+TARGETS = {
+    "data": [f"{RUN}/dataset/videos.jsonl"],
+    "train": [f"{RUN}/models/{name}" for name in CONFIG.experiments],
+    "evaluate": [f"{RUN}/metrics.json"],
+    "all": [f"{RUN}/dataset/videos.jsonl", f"{RUN}/report.html"],
+}

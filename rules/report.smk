@@ -1,0 +1,83 @@
+# The page that shows what was run and what came out.
+
+
+rule resolve_config:
+    output:
+        config=f"{RUN}/config.resolved.yaml",
+    log:
+        f"{RUN}/logs/resolve_config.log",
+    benchmark:
+        f"{RUN}/benchmarks/resolve_config.tsv"
+    conda:
+        "../envs/resolve_config.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        config=json.dumps(config, sort_keys=True),
+        code=code("resolve_config"),
+    message:
+        "Writing down the configuration with its defaults"
+    shell:
+        "exec python workflow/scripts/resolve_config.py --config {params.config:q} --output {output.config:q}"
+        " > {log:q} 2>&1"
+
+
+rule draw_rulegraph:
+    input:
+        config=f"{RUN}/config.resolved.yaml",
+    output:
+        rulegraph=f"{RUN}/rulegraph.mmd",
+    log:
+        f"{RUN}/logs/draw_rulegraph.log",
+    benchmark:
+        f"{RUN}/benchmarks/draw_rulegraph.tsv"
+    conda:
+        "../envs/draw_rulegraph.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        code=digest.text(Path(workflow.snakefile), *Path(workflow.basedir, "rules").glob("*.smk")),
+    message:
+        "Drawing the DAG"
+    shell:
+        "exec python workflow/scripts/draw_rulegraph.py --config {input.config:q} --output {output.rulegraph:q}"
+        " > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        metrics=f"{RUN}/metrics.json",
+        split=f"{RUN}/manifests/split/split.json",
+        rejected=f"{RUN}/manifests/rejected.json",
+        config=f"{RUN}/config.resolved.yaml",
+        rulegraph=f"{RUN}/rulegraph.mmd",
+        predictions=expand(f"{RUN}/predictions/{{experiment}}.jsonl", experiment=sorted(CONFIG.experiments)),
+        checkpoints=[f"{RUN}/train/{name}/segment-{segments(name)}" for name in sorted(CONFIG.experiments)],
+        frames=sorted({path for name in CONFIG.experiments for path in frames_cache(name)}),
+    output:
+        report=f"{RUN}/report.html",
+    log:
+        f"{RUN}/logs/report.log",
+    benchmark:
+        f"{RUN}/benchmarks/report.tsv"
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        run=CONFIG.run,
+        sharing=SHARING,
+        predictions=[f"{name}={RUN}/predictions/{name}.jsonl" for name in sorted(CONFIG.experiments)],
+        logs=[f"{name}={RUN}/train/{name}/segment-{segments(name)}/log.jsonl" for name in sorted(CONFIG.experiments)],
+        code=code("report"),
+        page=digest.text(*Path(workflow.basedir, "workflow/report").glob("*.*")),
+    message:
+        "Making the report"
+    shell:
+        "exec python workflow/scripts/report.py --run {params.run:q} --metrics {input.metrics:q}"
+        " --split {input.split:q} --rejected {input.rejected:q} --predictions {params.predictions:q}"
+        " --logs {params.logs:q} --frames-cache {input.frames:q} --rulegraph {input.rulegraph:q}"
+        " --config {input.config:q} --sharing {params.sharing} --output {output.report:q} > {log:q} 2>&1"

@@ -1,0 +1,31 @@
+# Train, validation and test: by case, unless the config asks for the published, leaky split.
+
+
+rule split_dataset:
+    input:
+        samples=f"{RUN}/manifests/samples.jsonl",
+        clips=f"{RUN}/manifests/clips.jsonl",
+    output:
+        train=f"{RUN}/manifests/split/train.jsonl",
+        val=f"{RUN}/manifests/split/val.jsonl",
+        test=f"{RUN}/manifests/split/test.jsonl",
+        split=f"{RUN}/manifests/split/split.json",
+    log:
+        f"{RUN}/logs/split_dataset.log",
+    benchmark:
+        f"{RUN}/benchmarks/split_dataset.tsv"
+    conda:
+        "../envs/split_dataset.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        output_dir=subpath(output.split, parent=True),
+        fractions=list(CONFIG.split.fractions),
+        options=to_flags(CONFIG.split, leave_out=frozenset({"fractions"})),
+        code=code("split_dataset"),
+    message:
+        "Splitting into train, validation and test"
+    shell:
+        "exec python workflow/scripts/split_dataset.py --samples {input.samples:q} --clips {input.clips:q}"
+        " --fractions {params.fractions} {params.options} --output-dir {params.output_dir:q} > {log:q} 2>&1"

@@ -1,0 +1,54 @@
+"""Config sections as command-line flags: one model says what both are."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+
+def add_flags(parser: argparse.ArgumentParser, section: type[BaseModel], *, leave_out: frozenset[str] = frozenset()) -> None:
+    """Adds one flag for each field of a section, with its default and its description as help.
+
+    Only kinds of field that a flag can carry are taken: number, text, choice, yes/no.
+    """
+    group = parser.add_argument_group(f"{section.__name__.lower()} options")
+    for name, field in section.model_fields.items():
+        if name in leave_out:
+            continue
+        kind: Any = field.annotation
+        options: dict[str, Any] = {"help": field.description, "dest": name}
+        if field.default is PydanticUndefined:
+            options["required"] = True
+        else:
+            options["default"] = field.default
+        if kind is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif get_origin(kind) is Literal:
+            options |= {"choices": get_args(kind)}
+        else:
+            # `int | None` and the like: the first part is the type a user types.
+            options["type"] = next((part for part in get_args(kind) if part is not type(None)), kind)
+        group.add_argument("--" + name.replace("_", "-"), **options)
+
+
+def from_args(args: argparse.Namespace, section: type[BaseModel], **given: Any) -> BaseModel:
+    """Builds the section from parsed flags; ``given`` supplies the fields that have no flag."""
+    values = {name: getattr(args, name) for name in section.model_fields if hasattr(args, name)}
+    return section.model_validate(values | given)
+
+
+def to_flags(section: BaseModel, *, leave_out: frozenset[str] = frozenset()) -> str:
+    """Returns a section as the flags of :func:`add_flags`; None stands for a flag left out."""
+    words = []
+    for name, value in section.model_dump().items():
+        option = name.replace("_", "-")
+        if name in leave_out or value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words.append(f"--{option} {value}")
+    return " ".join(words)

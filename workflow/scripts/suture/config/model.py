@@ -1,0 +1,200 @@
+"""The configuration of a run. Each field's description becomes its line in config/README.md.
+
+Only keys that the pipeline reads are here: an unknown key is refused (see
+:mod:`suture.config.load`), so a mistyped setting is never ignored in silence.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from suture.config.training import Train
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, values are not coerced between kinds."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class Draw(Section):
+    """Videos drawn here instead of real ones: demo data without a download."""
+
+    kind: Literal["surgery", "annotations"] = Field(
+        "surgery",
+        description="`surgery`: invented cases in Cataract-1K's file formats. `annotations`: the polygons of the real "
+        "annotation files under `annotations`, at their times.",
+    )
+    seed: int = Field(7, description="Seed of the drawings; a case is a function of its id, this seed, size and fps.")
+    size: int = Field(112, ge=32, le=1024, description="Width and height of the drawn videos, in pixels.")
+    fps: int = Field(10, ge=1, le=60, description="Frames a second of the drawn videos.")
+
+
+class Cut(Section):
+    """Cutting videos into clips (`cut_videos`)."""
+
+    mode: Literal["exact", "published"] = Field(
+        "exact",
+        description="`exact`: clips of 2.5 to 7.5 s that together cover each phase. `published`: the boundaries and "
+        "names of the published script, clips of 0 to 9.65 s included.",
+    )
+    idle: bool = Field(False, description="Also cut the time between phases, labelled Idle.")
+    check: Literal["auto", "full", "none"] = Field(
+        "auto",
+        description="Comparing a clip's decoded frames with the source's: `auto` where the container does not prove "
+        "the copy exact, and the first clip of each case; `full` every clip; `none` no clip.",
+    )
+
+
+class QA(Section):
+    """Question–answer pairs (`generate_qa`, `ingest`)."""
+
+    backend: Literal["template", "annotation", "existing"] = Field(
+        "template",
+        description="`template`: worded from the objects and phases. `annotation`: the questions the publisher already "
+        "wrote (adapter `table` and its like). `existing`: the file named by `existing`.",
+    )
+    kinds: list[Literal["phase", "anatomy", "instruments", "spatial"]] = Field(
+        ["phase", "anatomy", "instruments"], min_length=1, description="Kinds of question the template back end asks."
+    )
+    wordings: int = Field(1, ge=1, description="How many wordings of each question are used, chosen by clip.")
+    existing: str | None = Field(
+        None, description="A qa_pairs_without_idle.json, train_ or val_qa_pairs.json in the published layout."
+    )
+
+    @model_validator(mode="after")
+    def _existing_goes_with_its_backend(self) -> QA:
+        if (self.backend == "existing") != (self.existing is not None):
+            raise ValueError("`existing: FILE` and `backend: existing` go together: give both or neither")
+        return self
+
+
+class Split(Section):
+    """Train, validation and test (`split_dataset`)."""
+
+    unit: Literal["case", "clip"] = Field(
+        "case", description="What is never divided. `clip` reproduces the published split and is marked leaky."
+    )
+    fractions: tuple[Share, Share, Share] = Field(
+        (0.8, 0.1, 0.1), description="Shares of train, val and test; they sum to 1."
+    )
+    folds: int | None = Field(None, ge=2, description="Number of folds by case, in place of `fractions`.")
+    fold: int | None = Field(None, ge=0, description="The fold that is the test set, from 0.")
+    seed: int = Field(42, description="Seed of the split.")
+    balance: bool = Field(False, description="Repeat samples of rare phases, in the training set only.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Split:
+        if abs(sum(self.fractions) - 1) > 1e-6:
+            raise ValueError(f"fractions sum to {sum(self.fractions):g}, not to 1: for example [0.8, 0.1, 0.1]")
+        if (self.folds is None) != (self.fold is None):
+            raise ValueError("`folds` and `fold` go together: for example folds: 5, fold: 0")
+        if self.folds is not None and self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist: with folds: {self.folds} it is 0 to {self.folds - 1}")
+        return self
+
+
+class Frames(Section):
+    """Which frames of a clip a model sees, and their size (`cache_frames`)."""
+
+    count: int | None = Field(None, ge=1, description="Frames a clip, evenly spaced. Give this or `fps`.")
+    fps: float | None = Field(None, gt=0, description="Frames a second of clip, as the published script samples.")
+    height: int = Field(224, ge=28, description="Height of the cached frames, in pixels.")
+    width: int = Field(224, ge=28, description="Width of the cached frames, in pixels.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Frames:
+        if (self.count is None) == (self.fps is None):
+            raise ValueError("give exactly one of `count` (frames a clip) and `fps` (frames a second)")
+        return self
+
+    @property
+    def key(self) -> str:
+        """Name of the cache folder: experiments with equal settings share one cache."""
+        sampling = f"n{self.count}" if self.count is not None else f"fps{self.fps:g}"
+        return f"{sampling}-{self.width}x{self.height}"
+
+
+class Predict(Section):
+    """Answering the test questions (`predict`)."""
+
+    max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens; a longer one is counted as cut off.")
+    batch_size: int = Field(16, ge=1, description="Questions answered at once.")
+    history: Literal["none", "own"] = Field(
+        "none",
+        description="`none`: each question on its own. `own`: after the model's own earlier answers. Gold answers are "
+        "never shown.",
+    )
+
+
+class Experiment(Section):
+    """One trained and scored model."""
+
+    family: Name = Field(description="Model family: a module in `workflow/scripts/suture/models/`.")
+    model: str = Field(
+        "small",
+        description="Base model: `small` (built locally, random weights), a folder, or a hub id with `revision`.",
+    )
+    revision: str | None = Field(None, description="Pinned commit of a hub model; required for a hub id.")
+    frames: Frames = Field(description="Frames the model sees.")
+    train: Train = Field(description="Training options.")
+    predict: Predict = Field(default_factory=Predict, description="Prediction options.")
+
+    @property
+    def base_key(self) -> str:
+        """Name of the base model's folder: experiments with an equal base share it."""
+        name = self.model.rstrip("/").replace("/", "--")
+        return f"{self.family}.{name}" + (f".{self.revision[:12]}" if self.revision else "")
+
+
+class Config(Section):
+    """A run: one dataset, its clips, questions and split, and the experiments on it."""
+
+    run: Name = Field("demo", description="Name of the run; everything it makes lies under `results/<run>/`.")
+    dataset: Name = Field("cataract1k", description="Dataset adapter: a module in `workflow/scripts/suture/datasets/`.")
+    sharing: Literal["open", "internal", "credentialed"] | None = Field(
+        None,
+        description="Who may see the data; default: what the adapter declares. `credentialed` keeps media and "
+        "text out of report.html.",
+    )
+    annotations: str | None = Field(None, description="Root of the dataset's annotation files.")
+    videos: str | None = Field(None, description="Root of the dataset's media files.")
+    cases: list[Name] | None = Field(None, description="Cases to use; default: what lies under `annotations`.")
+    draw: Draw | None = Field(None, description="Draw the videos instead of reading them; see `draw.*`.")
+    shards: int = Field(
+        64, ge=1, le=4096, description="Jobs into which the cases are grouped after cutting, by a stable hash."
+    )
+    max_rejected: Share = Field(
+        0.1, description="Largest share of unusable media files or samples before the run stops."
+    )
+    cut: Cut = Field(default_factory=Cut, description="Cutting.")
+    qa: QA = Field(default_factory=QA, description="Questions and answers.")
+    split: Split = Field(default_factory=Split, description="Train, validation and test.")
+    export: Literal["exact", "copy", "link"] = Field(
+        "exact",
+        description="Clips in `dataset/videos`: `exact` re-encodes those that start before their first wanted frame, "
+        "so that any reader sees the right frames; `copy` stream copies; `link` links to the run's clips.",
+    )
+    experiments: dict[Name, Experiment] = Field(
+        default_factory=dict, description="Experiments by name; see `experiments.<name>.*`."
+    )
+
+    @model_validator(mode="after")
+    def _has_data(self) -> Config:
+        if self.draw is not None and self.draw.kind == "surgery":
+            if not self.cases:
+                raise ValueError("`draw` needs the names of its cases: for example cases: [case_9001, case_9002]")
+            if self.annotations or self.videos:
+                raise ValueError(
+                    "`draw` makes its own annotations and videos: leave both keys out, or leave out `draw`"
+                )
+        elif self.annotations is None:
+            raise ValueError("give the folder of the annotation files: for example annotations: data/cataract1k")
+        elif self.draw is None and self.videos is None:
+            raise ValueError("give the folder of the videos: for example videos: data/cataract1k/videos")
+        return self

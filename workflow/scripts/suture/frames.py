@@ -1,0 +1,237 @@
+"""The frame cache: each clip decoded once, its frames at the model's size, ready to be mapped into memory.
+
+One shard is one ``.npy`` array, uint8 [frames of all its clips, height, width, RGB],
+and a manifest with one line a clip that tells which rows are whose. A clip that
+could not be read has a line too, with the reason and no rows, so that a reader can
+tell a counted rejection from a clip that was forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+
+from suture import files, records
+from suture.errors import InputError
+from suture.records import Clip, Record, Rejection
+from suture.video.reading import Frames
+
+REBUILD = "delete the shard's .jsonl and .npy and run cache_frames again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachedClip(Record):
+    """Where a clip's frames lie: rows ``row`` to ``row + n_frames - 1`` of ``array``.
+
+    ``array`` is relative to the manifest's folder. ``indices`` are the frames'
+    numbers in the clip file, from its first frame; ``frame_seconds`` the mean
+    time between two of them, 0 where there is one. ``rejected`` is the reason
+    of a clip that has no rows.
+    """
+
+    clip: str
+    case: str
+    array: str
+    row: int
+    n_frames: int
+    height: int
+    width: int
+    indices: tuple[int, ...]
+    frame_seconds: float
+    clip_sha256: str
+    pixels_sha256: str
+    decoder: str
+    decoder_version: str
+    rejected: str = ""
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any], *, where: object = None) -> Self:
+        return super().from_json({**row, "indices": tuple(row.get("indices", ()))}, where=where)
+
+
+def resize(frames: Frames, height: int, width: int) -> Frames:
+    """Scales frames [n, h, w, 3] to [n, height, width, 3], bicubic with antialiasing.
+
+    The picture is stretched to the new shape, not cropped: nothing at its rim is
+    lost, and the published Surgery-SFT videos are stretched (to 224x224) too.
+    """
+    if frames.shape[1:3] == (height, width):
+        return frames
+    scaled = [Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC) for frame in frames]
+    return np.stack([np.asarray(image) for image in scaled])
+
+
+class ArrayWriter:
+    """Appends frames to a ``.npy`` file whose length is not known before its end.
+
+    The header is written again at the end: NumPy pads it so that the length of
+    the first axis can grow in place (``GROWTH_AXIS_MAX_DIGITS``).
+    """
+
+    def __init__(self, path: Path, height: int, width: int) -> None:
+        self._shape = (height, width, 3)
+        self._handle = path.open("w+b")
+        self.rows = 0
+        self._write_header()
+
+    def _write_header(self) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.rows, *self._shape)}
+        np.lib.format.write_array_header_1_0(self._handle, header)
+
+    def append(self, frames: Frames) -> None:
+        """Writes frames [n, height, width, 3] behind those already there."""
+        if frames.shape[1:] != self._shape or frames.dtype != np.uint8:
+            raise ValueError(f"frames are {frames.dtype} {frames.shape}, the array holds uint8 {self._shape}")
+        self._handle.write(np.ascontiguousarray(frames).data)
+        self.rows += len(frames)
+
+    def close(self) -> None:
+        """Completes the header and closes the file."""
+        self._handle.seek(0)
+        self._write_header()
+        self._handle.close()
+
+
+def write_shard(
+    clips: Sequence[Clip],
+    *,
+    read: Callable[[Clip], tuple[Frames, list[int]]],
+    size: tuple[int, int],
+    decoder: tuple[str, str],
+    manifest: Path,
+    array: Path,
+    max_rejected: float,
+) -> list[Rejection]:
+    """Caches the frames of clips in the order of their ids.
+
+    Args:
+        clips: the clips of the shard.
+        read: gives a clip's frames and their numbers in the clip file; an
+            :class:`InputError` from it costs that clip, counted.
+        size: height and width of the cached frames, in pixels.
+        decoder: name and version of what ``read`` decodes with.
+        manifest: the manifest to write, last of the two files.
+        array: the array to write.
+        max_rejected: largest share of clips that may fail.
+
+    Returns:
+        The clips that failed.
+
+    Raises:
+        InputError: more clips failed than ``max_rejected`` allows.
+    """
+    height, width = size
+    ordered = sorted(clips, key=lambda clip: clip.id)
+    rows: list[CachedClip] = []
+    rejections: list[Rejection] = []
+    for left_over in array.parent.glob(f".{array.stem}.tmp-*{array.suffix}"):
+        left_over.unlink()  # a killed run's array: large, and of no use
+    with files.atomic_path(array) as temporary:
+        writer = ArrayWriter(temporary, height, width)
+        for clip in ordered:
+            frames, indices, reason = np.zeros((0, height, width, 3), np.uint8), list[int](), ""
+            try:
+                raw, indices = read(clip)
+                frames = resize(raw, height, width)
+            except InputError as error:
+                reason = getattr(error, "reason", "clip_unusable")
+                rejections.append(
+                    Rejection(
+                        stage="cache_frames", reason=reason, case=clip.case, where=clip.path, detail=error.problem
+                    )
+                )
+            rows.append(
+                CachedClip(
+                    clip=clip.id,
+                    case=clip.case,
+                    array=os.path.relpath(array, manifest.parent),
+                    row=writer.rows,
+                    n_frames=len(frames),
+                    height=height,
+                    width=width,
+                    indices=tuple(indices),
+                    frame_seconds=_spacing(indices, clip.fps),
+                    clip_sha256=clip.sha256,
+                    pixels_sha256=hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest(),
+                    decoder=decoder[0],
+                    decoder_version=decoder[1],
+                    rejected=reason,
+                )
+            )
+            writer.append(frames)
+        writer.close()
+        if len(rejections) > max_rejected * len(ordered):
+            first = rejections[0]
+            raise InputError(
+                f"{len(rejections)} of {len(ordered)} clips cannot be used, {max_rejected:.0%} may: {first.detail}",
+                where=first.where,
+                fix="repair the clips, or raise max_rejected",
+            )
+        # An old manifest must never describe a new array.
+        manifest.unlink(missing_ok=True)
+    records.write(manifest, rows)
+    return rejections
+
+
+def _spacing(indices: Sequence[int], fps: float) -> float:
+    if len(indices) < 2 or fps <= 0:
+        return 0.0
+    return round((indices[-1] - indices[0]) / (len(indices) - 1) / fps, 6)
+
+
+class FrameCache:
+    """Reads frames of cached clips by clip id, from one or more shards.
+
+    Raises:
+        InputError: a manifest or its array is missing, or they do not belong together.
+    """
+
+    def __init__(self, manifests: Sequence[Path]) -> None:
+        self._clips: dict[str, CachedClip] = {}
+        self._arrays: dict[str, Frames] = {}
+        self.rejected: dict[str, CachedClip] = {}
+        for manifest in manifests:
+            rows: list[CachedClip] = records.read(manifest, CachedClip)
+            records.check_unique([*self._clips, *self.rejected, *(r.clip for r in rows)], what="clip", where=manifest)
+            self.rejected.update({row.clip: row for row in rows if row.rejected})
+            kept = {row.clip: row for row in rows if not row.rejected}
+            if kept:
+                array = _open_array(manifest, list(kept.values()))
+                self._arrays.update(dict.fromkeys(kept, array))
+                self._clips.update(kept)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __contains__(self, clip: object) -> bool:
+        return clip in self._clips
+
+    def entry(self, clip: str) -> CachedClip:
+        """Returns the manifest line of a clip; KeyError where it has no frames."""
+        return self._clips[clip]
+
+    def frames(self, clip: str) -> Frames:
+        """Returns a clip's frames, uint8 [n, height, width, 3], read from disk as they are used."""
+        entry = self._clips[clip]
+        return self._arrays[clip][entry.row : entry.row + entry.n_frames]
+
+
+def _open_array(manifest: Path, rows: Sequence[CachedClip]) -> Frames:
+    path = manifest.parent / rows[0].array
+    try:
+        array: Frames = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"the frames of this manifest cannot be read: {error}", where=path, fix=REBUILD) from error
+    expected = (sum(row.n_frames for row in rows), rows[0].height, rows[0].width, 3)
+    if array.shape != expected or array.dtype != np.uint8:
+        raise InputError(
+            f"the array is {array.dtype} {array.shape}, its manifest says uint8 {expected}", where=path, fix=REBUILD
+        )
+    return array

@@ -1,0 +1,168 @@
+"""The template back end: fixed sentences, no model.
+
+Answers are full sentences built so that their content can be read back:
+:func:`parse_answer` is the exact inverse of :func:`phase_answer`,
+:func:`set_answer` and :func:`spatial_answer`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from suture.errors import ConfigError, InputError
+from suture.files import sha256_text
+from suture.qa import names, spatial
+from suture.qa.base import KINDS, Facts, Relations
+from suture.records import Turn
+
+WORDINGS = {
+    "phase": (
+        "What is the current phase of the surgery?",
+        "Which phase of the cataract surgery does this video show?",
+        "Which surgical phase is being performed?",
+        "Name the phase of the surgery in this video.",
+    ),
+    "anatomy": (
+        "Which anatomical structures are visible?",
+        "What structures of the eye can be seen in this video?",
+        "Name the anatomical structures that are in sight.",
+        "Which parts of the eye does this video show?",
+    ),
+    "instruments": (
+        "Which surgical instruments are visible?",
+        "What instruments is the surgeon using in this video?",
+        "Name the surgical instruments that are in sight.",
+        "Which instruments does this video show?",
+    ),
+    "spatial": (
+        "Where is each visible surgical instrument relative to the {reference}?",
+        "How do the visible surgical instruments lie in relation to the {reference}?",
+        "Seen from the {reference}, where is each surgical instrument?",
+        "Describe where each surgical instrument lies relative to the {reference}.",
+    ),
+}
+"""Questions by kind; the first of each is the default one."""
+
+_PHASE = ("The current phase is ", ".")
+_NOUN = {"anatomy": "anatomical structure", "instruments": "surgical instrument"}
+_SPATIAL = ("In the image, ", ".")
+
+
+def phase_answer(name: str) -> str:
+    """Returns the sentence that names a phase.
+
+    Raises:
+        InputError: an empty name, or one with blanks around it or line breaks in it.
+    """
+    if not name or name != " ".join(name.split()):
+        raise InputError(f"{name!r} is not a phase name", fix="one line, no blanks around it")
+    return name.join(_PHASE)
+
+
+def set_answer(kind: str, found: Iterable[str]) -> str:
+    """Returns the sentence that names a set of structures (``anatomy``) or ``instruments``, in table order.
+
+    Raises:
+        InputError: an unknown name, or one of the other kind.
+    """
+    ordered = [f"the {name}" for name in names.in_order(kind, found)]
+    if not ordered:
+        return f"No {_NOUN[kind]} is visible."
+    if len(ordered) == 1:
+        return f"The visible {_NOUN[kind]} is {ordered[0]}."
+    return f"The visible {_NOUN[kind]}s are {', '.join(ordered[:-1])} and {ordered[-1]}."
+
+
+def spatial_answer(relations: Relations) -> str:
+    """Returns the sentence that places each instrument relative to the reference."""
+    if not relations.directions:
+        return set_answer("instruments", ())
+    clauses = (f"the {name} is {where} the {relations.reference}" for name, where in relations.directions)
+    return "; ".join(clauses).join(_SPATIAL)
+
+
+def parse_answer(kind: str, text: str) -> str | frozenset[str]:
+    """Reads an answer back: the phase name, the set of names, or the set of spatial clauses.
+
+    A spatial clause reads ``the Gauge is above the Pupil``.
+
+    Raises:
+        InputError: the text is no answer that this template writes.
+    """
+    if kind == "phase":
+        name = text.removeprefix(_PHASE[0]).removesuffix(_PHASE[1])
+        if name and name == " ".join(name.split()) and phase_answer(name) == text:
+            return name
+    elif kind in _NOUN:
+        listed = re.split(r", the | and the ", re.sub(r"^The visible [a-z ]+ (?:is|are) the ", "", text).removesuffix("."))
+        found = frozenset(listed) & frozenset(names.BY_KIND[kind])
+        if set_answer(kind, found) == text:
+            return found
+    elif kind == "spatial":
+        clauses = text.removeprefix(_SPATIAL[0]).removesuffix(_SPATIAL[1]).split("; ")
+        if text == set_answer("instruments", ()):
+            return frozenset()
+        if "; ".join(clauses).join(_SPATIAL) == text and _are_clauses(clauses):
+            return frozenset(clauses)
+    raise InputError(f"not a {kind} answer of the template: {text!r}")
+
+
+def _are_clauses(clauses: Sequence[str]) -> bool:
+    for reference in spatial.REFERENCES:
+        written = {
+            f"the {name} is {where} the {reference}": name
+            for name in names.INSTRUMENTS
+            for where in spatial.DIRECTIONS.values()
+        }
+        found = [written[clause] for clause in clauses if clause in written]
+        if len(found) == len(clauses) and tuple(found) == names.in_order("instruments", found):
+            return True
+    return False
+
+
+class Template:
+    """Words facts with fixed sentences.
+
+    Args:
+        kinds: the kinds of question, asked in the order of ``base.KINDS``.
+        wordings: how many wordings of a question are used. Which one a clip
+            gets is a stable hash of seed, clip id and kind.
+        seed: moves that choice.
+
+    Raises:
+        ConfigError: an unknown kind, or more wordings than there are.
+    """
+
+    ORIGIN = "template"
+
+    def __init__(self, kinds: Sequence[str] = KINDS[:3], wordings: int = 1, seed: int = 42) -> None:
+        unknown = sorted(set(kinds) - set(KINDS))
+        if unknown or not kinds:
+            raise ConfigError(f"unknown kind of question: {unknown or 'none given'}", fix=f"some of {', '.join(KINDS)}")
+        most = min(len(WORDINGS[kind]) for kind in kinds)
+        if not 1 <= wordings <= most:
+            raise ConfigError(f"{wordings} wordings asked for; there are {most}", fix=f"--wordings 1 to {most}")
+        self.kinds = tuple(kind for kind in KINDS if kind in kinds)
+        self._wordings = wordings
+        self._seed = seed
+
+    def write(self, facts: Facts) -> tuple[Turn, ...]:
+        """Writes one turn for each kind; none for spatial where the facts do not settle it."""
+        answers = {
+            "phase": phase_answer(facts.phase),
+            "anatomy": set_answer("anatomy", facts.anatomy),
+            "instruments": set_answer("instruments", facts.instruments),
+        }
+        if facts.relations is not None:
+            answers["spatial"] = spatial_answer(facts.relations)
+        return tuple(
+            Turn(question=self._question(kind, facts), answer=answers[kind], kind=kind)
+            for kind in self.kinds
+            if kind in answers
+        )
+
+    def _question(self, kind: str, facts: Facts) -> str:
+        number = int(sha256_text(f"{self._seed}/{facts.clip}/{kind}")[:12], 16) % self._wordings
+        reference = facts.relations.reference.lower() if facts.relations else ""
+        return WORDINGS[kind][number].format(reference=reference)

@@ -1,0 +1,1 @@
+"""Video files: index, lossless cut, equality check, reading, exact export."""

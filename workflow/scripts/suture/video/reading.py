@@ -1,0 +1,114 @@
+"""Frames of a video file by their number, upright, as a player shows them.
+
+Frames are counted from 0 in display order. A file is always decoded from its
+first frame on: jumping by timestamp gives wrong frames on streams with open
+groups of pictures, and nothing says so.
+
+Rotation: cutting copies a phone's or recorder's display matrix into the clip
+and leaves its frames as they were recorded. Reading turns them by that matrix
+(multiples of 90 degrees), so heights and widths here are those a viewer sees.
+A mirrored display matrix is turned but not mirrored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from suture.errors import InputError
+
+Frames = npt.NDArray[np.uint8]
+
+_BROKEN = "check the file with a player, or take it from its source again"
+
+
+class MediaError(InputError):
+    """A media file that cannot be used; ``reason`` is the code of its rejection."""
+
+    def __init__(self, problem: str, *, reason: str, where: object, fix: str | None = None) -> None:
+        super().__init__(problem, where=where, fix=fix)
+        self.reason = reason
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Opens a file and its video stream; libav's errors while it is open become ours.
+
+    Raises:
+        MediaError: media_missing, media_empty, media_unreadable or no_video_stream, naming the file.
+    """
+    if not path.is_file():
+        raise MediaError("media file not found", reason="media_missing", where=path)
+    if path.stat().st_size == 0:
+        raise MediaError("media file is empty (0 bytes)", reason="media_empty", where=path, fix=_BROKEN)
+    try:
+        with av.open(str(path)) as container:
+            # A cover picture counts as a video stream for libav; it is none.
+            videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+            if not videos:
+                raise MediaError(
+                    "no video stream in this file",
+                    reason="no_video_stream",
+                    where=path,
+                    fix="is it a sound recording? name the video file in its place",
+                )
+            yield container, videos[0]
+    except av.error.FFmpegError as error:
+        raise MediaError(
+            f"not readable as video ({error.strerror})", reason="media_unreadable", where=path, fix=_BROKEN
+        ) from error
+
+
+def decode(path: Path) -> Iterator[VideoFrame]:
+    """Yields all frames of a file in display order, as they were recorded (not yet upright)."""
+    with open_video(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        yield from container.decode(stream)
+
+
+def upright(image: npt.NDArray[np.generic], rotation: int) -> npt.NDArray[np.generic]:
+    """Turns an image [h, w, ...] counter-clockwise by a display rotation in degrees, to the nearest 90."""
+    return np.rot90(image, k=round(rotation / 90))
+
+
+def read_frames(path: Path, indices: Sequence[int]) -> Frames:
+    """Decodes the frames with the given numbers.
+
+    Args:
+        path: a video file, or an image (frame 0).
+        indices: frame numbers from 0 in display order; any order, repeats allowed.
+
+    Returns:
+        RGB, uint8 [len(indices), height, width, 3], in the order of ``indices``.
+
+    Raises:
+        ValueError: no indices, or a negative one.
+        MediaError: the file cannot be read, ends before the last index, or
+            changes its picture size on the way.
+    """
+    if not len(indices) or min(indices) < 0:
+        raise ValueError(f"frame numbers must be 0 or more, and at least one: {list(indices)}")
+    wanted, last = set(indices), max(indices)
+    got: dict[int, npt.NDArray[np.generic]] = {}
+    count = 0
+    for number, frame in enumerate(decode(path)):
+        count = number + 1
+        if number in wanted:
+            got[number] = upright(frame.to_ndarray(format="rgb24"), frame.rotation)
+        if number >= last:
+            break
+    if count <= last:
+        raise MediaError(
+            f"frame {last} is wanted, the file has {count}", reason="truncated", where=path, fix="cut the clip again"
+        )
+    if len({image.shape for image in got.values()}) > 1:
+        raise MediaError("the picture size changes within the file", reason="size_changes", where=path, fix=_BROKEN)
+    return np.ascontiguousarray(np.stack([got[number] for number in indices]), dtype=np.uint8)
