@@ -3,6 +3,7 @@
 import atexit
 import json
 import math
+from functools import cache
 
 from snakemake.exceptions import WorkflowError
 
@@ -31,9 +32,12 @@ if not CASES:
     raise WorkflowError(f"no case found under {ANNOTATIONS}: is it the folder that dataset '{CONFIG.dataset}' expects?")
 
 SHARING = CONFIG.sharing or ADAPTER.SHARING
-SHARDS = sorted({shard_of(case, CONFIG.shards) for case in CASES})
+CASES_OF = {}
+for case in CASES:
+    CASES_OF.setdefault(shard_of(case, CONFIG.shards), []).append(case)
+SHARDS = sorted(CASES_OF)
 # A job names its cases' files on its command line, which has room for about this many.
-if len(CASES) / len(SHARDS) > 500:
+if max(map(len, CASES_OF.values())) > 500:
     raise WorkflowError(
         f"{len(CASES)} cases in {len(SHARDS)} shards are too many for one job; set  shards: {math.ceil(len(CASES) / 250)}"
     )
@@ -55,7 +59,8 @@ wildcard_constraints:
 
 
 def cases_of(shard):
-    return [case for case in CASES if shard_of(case, CONFIG.shards) == int(shard)]
+    """The cases of a shard."""
+    return CASES_OF[int(shard)]
 
 
 def shards(pattern):
@@ -63,6 +68,7 @@ def shards(pattern):
     return expand(pattern, shard=SHARDS)
 
 
+@cache
 def annotation_files(case):
     """The annotation files of a case, which stand for its content in every rule that reads it."""
     if DRAWN:

@@ -39,7 +39,7 @@ elif CONFIG.draw:
         benchmark:
             f"{RUN}/benchmarks/draw_annotations/{{case}}.tsv"
         conda:
-            "../envs/draw_case.yaml"
+            "../envs/draw_annotations.yaml"
         resources:
             mem_mb=1000,
             runtime=10,
@@ -92,6 +92,8 @@ rule collect_clips:
     input:
         clips=lambda w: expand(f"{RUN}/manifests/clips/{{case}}.jsonl", case=cases_of(w.shard)),
         rejected=lambda w: expand(f"{RUN}/manifests/clips/{{case}}.rejected.jsonl", case=cases_of(w.shard)),
+        # Named only so that deleted clips are noticed: their content is in the manifests.
+        media=lambda w: [ancient(f"{RUN}/clips/{case}") for case in cases_of(w.shard)],
     output:
         clips=f"{RUN}/manifests/clips/shards/{{shard}}.jsonl",
         rejected=f"{RUN}/manifests/clips/shards/{{shard}}.rejected.jsonl",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,3 +29,44 @@ def run_script(name: str, *args: object, code: int = 0, timeout: float = 300, cw
     )
     assert done.returncode == code, f"{name} ended with {done.returncode}, expected {code}:\n{done.stdout}"
     return done.stdout
+
+
+def clone(target: Path) -> Path:
+    """Copies the working tree, as git would clone it with all changes committed, and returns it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        source, copy = ROOT / name, target / name
+        if source.is_symlink() or source.is_file():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, copy, follow_symlinks=False)
+    return target
+
+
+def snakemake(where: Path, *args: object, code: int = 0, timeout: float = 900) -> str:
+    """Runs snakemake in a clone and checks its exit code; returns all it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        cwd=where,
+        env={key: value for key, value in os.environ.items() if key != "PATH"} | {"PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == code, f"snakemake ended with {done.returncode}, expected {code}:\n{done.stdout[-6000:]}"
+    return done.stdout
+
+
+def planned(dry_run: str) -> dict[str, int]:
+    """Reads the table of job counts that `snakemake -n` prints; empty where nothing is to be done."""
+    if "Nothing to be done" in dry_run:
+        return {}
+    table = dry_run.split("Job stats:\n", 1)[1].split("\n\n", 1)[0]
+    rows = [line.split() for line in table.splitlines()[2:]]
+    return {rule: int(count) for rule, count in rows if rule != "total"}

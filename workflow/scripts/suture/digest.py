@@ -25,7 +25,7 @@ def code(command: str, *modules: str) -> str:
             ``suture.datasets.cataract1k``.
     """
     reached: dict[Path, str] = {}
-    waiting = [SCRIPTS / f"{command}.py", *(_file_of(m) for m in modules)]
+    waiting = [SCRIPTS / f"{command}.py", *(file_of(m) for m in modules)]
     while waiting:
         path = waiting.pop()
         if path in reached:
@@ -61,10 +61,11 @@ def _read(path: Path) -> tuple[str, list[Path]]:
         if isinstance(node, Docstrings) and ast.get_docstring(node, clean=False) is not None:
             node.body[:1] = [ast.Pass()]
     digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-    ours = [_file_of(name) for name in sorted(imports(path)) if name.split(".")[0] == "suture"]
+    ours = [file_of(name) for name in sorted(imports(path)) if name.split(".")[0] == "suture"]
     return digest, [file for file in ours if file.is_file()]
 
 
-def _file_of(module: str) -> Path:
+def file_of(module: str) -> Path:
+    """Returns where a module of ours lies, whether or not it exists."""
     base = SCRIPTS / Path(*module.split("."))
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")

@@ -1,0 +1,75 @@
+# Suture. `make demo` runs the main job, `make test` passes the tests; both set everything up first.
+# What each target does: make help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+PYTHON ?= python3.11
+BIN := .venv/bin
+# Commands in rules are called `python`; on a terminal, ours come first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# The digest of the lock is kept inside the environment: it is remade when, and only when, they differ.
+LOCK := $(shell sha256sum requirements.lock | cut -d' ' -f1)
+MADE := $(shell cat .venv/lock.sha256 2>/dev/null)
+
+# DATA=DIR draws the annotations under DIR; SYSTEM=NAME runs another system's small demo.
+ifdef DATA
+CONFIG := config/demo/annotations.yaml
+SET := annotations="$(DATA)"
+else ifdef SYSTEM
+CONFIG := config/demo/$(SYSTEM).yaml
+endif
+SNAKEMAKE := snakemake $(if $(CONFIG),--configfile $(CONFIG)) $(if $(SET),--config $(SET))
+
+.PHONY: help setup lock envs docs check test test-long demo bench clean-cache
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup:  ## make .venv/ from the lock; nothing to do where it is there
+ifneq ($(LOCK),$(MADE))
+	@command -v $(PYTHON) >/dev/null || { echo "Suture needs Python 3.11 ($(PYTHON) is not on PATH)"; exit 2; }
+	@echo "Making .venv from requirements.lock (about 4 minutes, 6.5 GB) ..."
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip check
+	@echo $(LOCK) > .venv/lock.sha256
+endif
+
+lock: setup  ## renew requirements.lock from pyproject.toml's names, to the newest versions that fit
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager .[dev]
+	$(BIN)/python -m pip uninstall --quiet --yes suture
+	{ sed -n '/^#/p' requirements.lock; $(BIN)/python -m pip freeze --exclude pip --exclude setuptools --exclude wheel | sort -f; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+envs: setup  ## write envs/<rule>.yaml from imports and lock
+	python workflow/scripts/make_envs.py
+
+docs: setup  ## write config/README.md and the JSON Schema from the config model
+	python workflow/scripts/make_docs.py
+
+check: setup  ## formatting, types, generated files, unit tests: under 3 minutes
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+	mypy
+	python workflow/scripts/make_envs.py --check
+	python workflow/scripts/make_docs.py --check
+	pytest -n 2 tests/unit
+
+test: check  ## everything CI runs: also stages, faults and the DAG on real processes
+	pytest -n 2 -m "not long" tests/stages tests/faults tests/dag
+
+test-long: check  ## what takes longer: run by hand before an issue is resolved
+	pytest -m long tests
+
+demo: setup  ## the main job: drawn surgeries through every stage to a trained, scored model and a report
+	@test -z "$(CONFIG)" -o -f "$(CONFIG)" || { echo "there is no $(CONFIG); SYSTEM is one of: $$(ls config/demo | sed 's/.yaml//' | tr '\n' ' ')"; exit 2; }
+	$(SNAKEMAKE)
+	@$(SNAKEMAKE) -n 2>&1 | grep -E "Nothing to be done" || { echo "a second run would do something: snakemake -n says what"; exit 1; }
+
+bench: setup  ## the benchmarks, into benchmarks/results/
+	for one in benchmarks/*.py; do python $$one --output benchmarks/results/$$(basename $$one .py).json; done
+
+clean-cache:  ## delete the decoded frames of all runs; they are made again when needed
+	rm -rf results/*/cache

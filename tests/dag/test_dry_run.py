@@ -1,0 +1,81 @@
+"""The DAG can be inspected in a fresh clone: no data, no SLURM, no conda, no results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support import ROOT, clone, planned, snakemake
+
+CONFIGS = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("config/*.yaml"), *ROOT.glob("config/demo/*.yaml")])
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clone(tmp_path_factory.mktemp("fresh"))
+
+
+def test_the_dry_run_of_the_demo_shows_every_stage(fresh: Path) -> None:
+    jobs = planned(snakemake(fresh, "-n"))
+    config = yaml.safe_load((fresh / "config.yaml").read_text())
+    assert jobs["draw_case"] == jobs["cut_videos"] == len(config["cases"])
+    train = config["experiments"]["qwen-small"]["train"]
+    assert jobs["train_segment"] == -(-train["max_steps"] // train["steps_per_job"])
+    assert {"describe_objects", "generate_qa", "split_dataset", "organize_videos", "cache_frames", "predict"} <= set(
+        jobs
+    )
+    assert not (fresh / "results").exists(), "a dry run makes nothing"
+
+
+def test_the_slurm_profile_plans_the_same_jobs(fresh: Path) -> None:
+    assert planned(snakemake(fresh, "--profile", "slurm", "-n")) == planned(snakemake(fresh, "-n"))
+
+
+@pytest.mark.parametrize(
+    ("target", "there", "absent"),
+    [
+        ("data", "organize_videos", "train_segment"),
+        ("train", "export_model", "predict"),
+        ("evaluate", "merge_metrics", "report"),
+        ("report", "report", "organize_videos"),
+    ],
+)
+def test_targets(fresh: Path, target: str, there: str, absent: str) -> None:
+    jobs = planned(snakemake(fresh, "-n", target))
+    assert there in jobs and absent not in jobs
+
+
+def test_the_rulegraph_is_drawn_without_graphviz(fresh: Path) -> None:
+    graph = snakemake(fresh, "--rulegraph", "mermaid-js")
+    assert "flowchart" in graph and "train_segment" in graph
+
+
+def test_lint_is_clean(fresh: Path) -> None:
+    assert "good condition" in snakemake(fresh, "--lint")
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_a_config_file_runs_its_own_experiments_and_no_others(fresh: Path, cataract1k: Path, config: Path) -> None:
+    """Snakemake merges config files; the demo's experiments must not join those of another run."""
+    raw = yaml.safe_load((fresh / config).read_text())
+    override = (
+        ["--config", f"annotations={cataract1k}"] if "draw" not in raw or raw["draw"]["kind"] != "surgery" else []
+    )
+    printed = snakemake(fresh, "-n", "train", "--configfile", config, *override)
+    for name, experiment in raw["experiments"].items():
+        assert f"Exporting the model of {name}\n" in printed
+        assert f"Training {name} to step {experiment['train']['max_steps']}\n" in printed
+    assert printed.count("Exporting the model of") == len(raw["experiments"])
+
+
+def test_a_mistyped_key_stops_the_run_with_the_right_one(fresh: Path) -> None:
+    printed = snakemake(fresh, "-n", "--config", "shard=4", code=1)
+    assert "shard is not a key; did you mean  shards: ?" in printed
+    assert "Traceback" not in printed
+
+
+def test_an_unknown_dataset_names_those_that_are_there(fresh: Path) -> None:
+    printed = snakemake(fresh, "-n", "--config", "dataset=cataract1", code=1)
+    assert "unknown dataset adapter 'cataract1'; did you mean 'cataract1k'?" in printed

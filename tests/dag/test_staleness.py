@@ -1,0 +1,105 @@
+"""Only stale work reruns: the whole DAG is run once, then edited, and Snakemake is asked what it would do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from support import clone, planned, snakemake
+
+CONFIG = "tests/dag/tiny.yaml"
+ALWAYS_AFTER_DATA = {"train_segment", "export_model", "predict", "score", "merge_metrics", "report", "all"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which the tiny run has been made."""
+    where = clone(tmp_path_factory.mktemp("finished"))
+    snakemake(where, "--configfile", CONFIG)
+    return where
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, times kept, that a test may edit."""
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy, symlinks=True)
+    return copy
+
+
+def plan(run: Path, *args: object) -> dict[str, int]:
+    return planned(snakemake(run, "-n", "--configfile", CONFIG, *args))
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {path}"
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_second_run_does_nothing(run: Path) -> None:
+    assert plan(run) == {}
+
+
+def test_one_edited_case_reruns_its_own_jobs_and_what_depends_on_them(run: Path) -> None:
+    csv = next((run / "results/tiny/source/annotations/phase_annotations/case_9101").glob("*_phases.csv"))
+    rows = csv.read_text().splitlines()
+    csv.write_text("\n".join(rows[:-1]) + "\n")
+    jobs = plan(run)
+    assert jobs["cut_videos"] == 1, "the other cases are not cut again"
+    assert jobs["describe_objects"] == jobs["generate_qa"] == jobs["cache_frames"] == 1, "the other shard stays"
+    assert set(jobs) >= ALWAYS_AFTER_DATA
+    assert "draw_case" not in jobs and "fetch_weights" not in jobs
+
+
+def test_an_edit_of_library_code_reruns_the_stages_that_import_it(run: Path) -> None:
+    with (run / "workflow/scripts/suture/splitting.py").open("a") as module:
+        module.write("\nADDED = 1\n")
+    jobs = plan(run)
+    assert {"split_dataset", "train_segment", "organize_videos"} <= set(jobs)
+    assert not {"cut_videos", "cache_frames", "generate_qa", "fetch_weights"} & set(jobs)
+
+
+def test_a_comment_in_library_code_reruns_nothing(run: Path) -> None:
+    with (run / "workflow/scripts/suture/splitting.py").open("a") as module:
+        module.write("\n# a remark\n")
+    assert plan(run) == {}
+
+
+def test_one_experiments_learning_rate_reruns_that_experiment_from_training_on(run: Path) -> None:
+    edit(run / CONFIG, "learning_rate: 0.001", "learning_rate: 0.002")
+    jobs = plan(run)
+    assert jobs["train_segment"] == 2 and jobs["export_model"] == jobs["predict"] == jobs["score"] == 1
+    assert not {"split_dataset", "cache_frames", "cut_videos"} & set(jobs)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "source/videos/case_9101.mp4",
+        "source/annotations/phase_annotations/case_9101/case_9101_annotations_phases.csv",
+        "manifests/samples.jsonl",
+    ],
+)
+def test_a_touched_file_reruns_nothing(run: Path, name: str) -> None:
+    os.utime(run / "results/tiny" / name)
+    assert plan(run) == {}
+
+
+def test_deleted_clips_are_noticed(run: Path) -> None:
+    shutil.rmtree(run / "results/tiny/clips/case_9101")
+    assert plan(run)["cut_videos"] == 1
+
+
+def test_the_edited_run_ends_where_a_fresh_one_would(run: Path) -> None:
+    """Rerunning only what is stale gives the same bytes as running everything."""
+    kept = {path: path.stat().st_mtime_ns for path in (run / "results/tiny/clips").glob("*/*.mp4")}
+    edit(run / CONFIG, "fractions: [0.5, 0.17, 0.33]", "fractions: [0.34, 0.33, 0.33]")
+    snakemake(run, "--configfile", CONFIG, "data")
+    split = (run / "results/tiny/manifests/split/split.json").read_bytes()
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    snakemake(run, "--configfile", CONFIG, "data", "--forcerun", "cut_videos")
+    assert (run / "results/tiny/manifests/split/split.json").read_bytes() == split
