@@ -20,12 +20,13 @@ rule cache_frames:
         runtime=120,
     params:
         clips_dir=lambda w: f"{RUN}/clips",
-        options=frames_options,
+        sampling=lambda w: frames_settings(w).sampling,
+        size=lambda w: frames_settings(w).size,
         max_rejected=CONFIG.max_rejected,
         code=code("cache_frames"),
     message:
         "Caching the frames of shard {wildcards.shard} ({wildcards.frames})"
     shell:
         "exec python workflow/scripts/cache_frames.py --clips {input.clips:q} --samples {input.samples:q}"
-        " --clips-dir {params.clips_dir:q} {params.options} --max-rejected {params.max_rejected}"
+        " --clips-dir {params.clips_dir:q} {params.sampling} --size {params.size} --max-rejected {params.max_rejected}"
         " --output {output.manifest:q} --array {output.array:q} --rejected {output.rejected:q} > {log:q} 2>&1"

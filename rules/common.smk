@@ -134,9 +134,9 @@ def base_of(base):
     return next(one for one in CONFIG.experiments.values() if one.base_key == base)
 
 
-def frames_options(wildcards):
-    """Flags of the frame settings that a cache folder is named after."""
-    return to_flags(next(one.frames for one in CONFIG.experiments.values() if one.frames.key == wildcards.frames))
+def frames_settings(wildcards):
+    """The frame settings that a cache folder is named after."""
+    return next(one.frames for one in CONFIG.experiments.values() if one.frames.key == wildcards.frames)
 
 
 def frames_cache(name):

@@ -18,12 +18,13 @@ if DRAWN:
             mem_mb=1000,
             runtime=10,
         params:
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind"})),
+            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size"})),
+            size=[CONFIG.draw.size, CONFIG.draw.size],
             code=code("draw_case"),
         message:
             "Drawing the surgery {wildcards.case}"
         shell:
-            "exec python workflow/scripts/draw_case.py --case {wildcards.case:q} {params.options}"
+            "exec python workflow/scripts/draw_case.py --case {wildcards.case:q} --size {params.size} {params.options}"
             " --phases {output.phases:q} --video-info {output.info:q} --objects {output.objects:q}"
             " --video {output.video:q} > {log:q} 2>&1"
 
@@ -45,12 +46,13 @@ elif CONFIG.draw:
             runtime=10,
         params:
             like=lambda w: ANNOTATIONS,
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind"})),
+            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size"})),
+            size=[CONFIG.draw.size, CONFIG.draw.size],
             code=code("draw_case", DATASET_MODULE),
         message:
             "Drawing the annotations of {wildcards.case}"
         shell:
-            "exec python workflow/scripts/draw_case.py --case {wildcards.case:q} {params.options}"
+            "exec python workflow/scripts/draw_case.py --case {wildcards.case:q} --size {params.size} {params.options}"
             " --like {params.like:q} --video {output.video:q} > {log:q} 2>&1"
 
 

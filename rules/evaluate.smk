@@ -14,7 +14,6 @@ rule predict:
         f"{RUN}/benchmarks/predict/{{experiment}}.tsv"
     conda:
         "../envs/predict.yaml"
-    threads: 2
     resources:
         mem_mb=16000,
         runtime=240,

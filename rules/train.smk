@@ -40,7 +40,6 @@ rule train_segment:
         f"{RUN}/benchmarks/train_segment/{{experiment}}-{{segment}}.tsv"
     conda:
         "../envs/train_segment.yaml"
-    threads: 2
     resources:
         mem_mb=16000,
         runtime=600,
@@ -77,10 +76,9 @@ rule export_model:
         mem_mb=16000,
         runtime=60,
     params:
-        family=lambda w: experiment(w).family,
         code=lambda w: code("export_model", family_module(w)),
     message:
         "Exporting the model of {wildcards.experiment}"
     shell:
-        "exec python workflow/scripts/export_model.py --family {params.family} --base {input.base:q}"
+        "exec python workflow/scripts/export_model.py --base {input.base:q}"
         " --checkpoint {input.checkpoint:q} --output {output.model:q} > {log:q} 2>&1"

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
 from suture.records import Case, Segment
 from suture.windows import exact_windows, plan_case, published_windows
 

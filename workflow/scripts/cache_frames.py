@@ -21,7 +21,6 @@ from suture.cli import Parser, run
 from suture.errors import InputError
 from suture.frame_sampling import at_rate, evenly
 from suture.frames import write_shard
-from suture.progress import progress
 from suture.records import Clip, Sample
 from suture.video.reading import Frames, MediaError, read_frames
 
@@ -54,10 +53,8 @@ def main(args: argparse.Namespace) -> None:
     if args.samples:
         asked = {sample.clip for path in args.samples for sample in records.read(path, Sample)}
         clips = [clip for clip in clips if clip.id in asked]
-    bar = progress(sorted(clips, key=lambda c: c.id), what="cache frames", unit="clip")
 
     def read(clip: Clip) -> tuple[Frames, list[int]]:
-        next(bar)
         path = files.inside(args.clips_dir, clip.path)
         if clip.n_frames < 1:
             raise MediaError("the clip has no frames", reason="no_frames", where=path)

@@ -29,12 +29,13 @@ def parser() -> Parser:
     source = words.add_mutually_exclusive_group(required=True)
     source.add_argument("--objects", type=Path, help="case_objects.json made by describe_objects.py --mode default")
     source.add_argument("--existing", type=Path, help="a question file in the published layout, instead of a back end")
-    words.add_argument("--clips", type=Path, required=True, help="clips manifest (JSON Lines)")
+    words.add_argument("--clips", type=Path, nargs="+", required=True, help="clips manifests (JSON Lines)")
     words.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS[:3]), help="kinds of question")
     words.add_argument("--wordings", type=int, default=1, help="wordings of each question in use (default: 1)")
     words.add_argument("--seed", type=int, default=42, help="moves the choice of wordings (default: 42)")
     words.add_argument("--idle", action="store_true", help="ask about idle clips too")
-    words.add_argument("--cases", nargs="+", help="with --existing: take only entries of these cases (a shard's)")
+    words.add_argument("--shard", type=int, default=0, help="with --existing: take only the entries of this shard")
+    words.add_argument("--shards", type=int, default=1, help="with --existing: number of shards (default: 1)")
     words.add_argument("--output", type=Path, required=True, help="samples manifest to write (JSON Lines)")
     words.add_argument("--rejected", type=Path, help="what was left out and why (JSON Lines)")
     words.add_argument("--published", type=Path, help="also write the samples in the published layout")
@@ -42,19 +43,20 @@ def parser() -> Parser:
 
 
 def main(args: argparse.Namespace) -> None:
-    clips = records.read(args.clips, records.Clip)
-    records.check_unique([clip.id for clip in clips], what="clip", where=args.clips)
+    clips = [clip for path in args.clips for clip in records.read(path, records.Clip)]
+    records.check_unique([clip.id for clip in clips], what="clip", where=", ".join(map(str, args.clips)))
+    if not 0 <= args.shard < args.shards or (args.shards > 1 and args.existing is None):
+        raise ConfigError(
+            f"shard {args.shard} of {args.shards}", fix="--existing FILE --shards N --shard 0 to N-1, or neither"
+        )
     if args.existing is not None:
-        made, rejected, others = published.to_samples(published.read(args.existing), clips, cases=args.cases)
-        note = f"; {others} entries of other cases passed over" if others else ""
-    elif args.cases is not None:
-        raise ConfigError("--cases goes with --existing", fix="give the clips and objects of those cases instead")
+        entries = published.read(args.existing)
+        made, rejected = published.to_samples(entries, clips, shard=args.shard, shards=args.shards)
     else:
         backend = Template(args.kinds, args.wordings, args.seed)
-        found, rejected = facts.gather(
-            clips, scenes.read(args.objects), idle=args.idle, with_relations="spatial" in backend.kinds
-        )
-        made, note = samples.make(found, backend), ""
+        annotated = scenes.read(args.objects)
+        found, rejected = facts.gather(clips, annotated, idle=args.idle, with_relations="spatial" in backend.kinds)
+        made = samples.make(found, backend)
     records.write(args.output, made)
     if args.rejected is not None:
         records.write(args.rejected, rejected)
@@ -62,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
         published.write(args.published, made)
     reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(Counter(one.reason for one in rejected).items()))
     turns = sum(len(sample.turns) for sample in made)
-    print(f"{len(made)} samples with {turns} questions; left out: {reasons or 'nothing'}{note}")
+    print(f"{len(made)} samples with {turns} questions; left out: {reasons or 'nothing'}")
 
 
 if __name__ == "__main__":

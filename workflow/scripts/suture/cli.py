@@ -42,6 +42,17 @@ class Parser(argparse.ArgumentParser):
         return dashed + equals + value if dashed in self._option_string_actions else word
 
 
+def share(text: str) -> float:
+    """Reads an option's value as a share from 0 to 1: ``type=share``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
+    return value
+
+
 def run(main: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> NoReturn:
     """Parses the command line, runs ``main``, and ends the process.
 

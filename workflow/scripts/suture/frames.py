@@ -20,8 +20,9 @@ from PIL import Image
 
 from suture import files, records
 from suture.errors import InputError
+from suture.progress import progress
 from suture.records import Clip, Record, Rejection
-from suture.video.reading import Frames
+from suture.video.reading import Frames, MediaError
 
 REBUILD = "delete the shard's .jsonl and .npy and run cache_frames again"
 
@@ -113,8 +114,8 @@ def write_shard(
 
     Args:
         clips: the clips of the shard.
-        read: gives a clip's frames and their numbers in the clip file; an
-            :class:`InputError` from it costs that clip, counted.
+        read: gives a clip's frames and their numbers in the clip file; a
+            :class:`MediaError` from it costs that clip, counted.
         size: height and width of the cached frames, in pixels.
         decoder: name and version of what ``read`` decodes with.
         manifest: the manifest to write, last of the two files.
@@ -135,13 +136,13 @@ def write_shard(
         left_over.unlink()  # a killed run's array: large, and of no use
     with files.atomic_path(array) as temporary:
         writer = ArrayWriter(temporary, height, width)
-        for clip in ordered:
+        for clip in progress(ordered, what="cache frames", unit="clip"):
             frames, indices, reason = np.zeros((0, height, width, 3), np.uint8), list[int](), ""
             try:
                 raw, indices = read(clip)
                 frames = resize(raw, height, width)
-            except InputError as error:
-                reason = getattr(error, "reason", "clip_unusable")
+            except MediaError as error:
+                reason = error.reason
                 rejections.append(
                     Rejection(
                         stage="cache_frames", reason=reason, case=clip.case, where=clip.path, detail=error.problem

@@ -71,7 +71,9 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """
     metrics = files.read_json(path)
     if not isinstance(metrics, dict) or metrics.get("schema") != SCHEMA:
-        raise InputError(f"not a metrics.json of schema {SCHEMA}", where=path, fix="make it again with merge_metrics.py")
+        raise InputError(
+            f"not a metrics.json of schema {SCHEMA}", where=path, fix="make it again with merge_metrics.py"
+        )
     for name, entry in metrics.get("experiments", {}).items():
         check_entry(entry, where=f"{path}, experiment {name}")
     return metrics

@@ -181,7 +181,11 @@ class Sample(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction(Record):
-    """What a model said to one question. ``scores``: log-probability of each choice, where scored."""
+    """What a model said to one question.
+
+    ``scores``: log-probability of each choice, where scored. ``truncated``: the
+    answer had not ended within its budget of tokens.
+    """
 
     id: str
     case: str
@@ -193,6 +197,7 @@ class Prediction(Record):
     answer: str
     prediction: str
     scores: dict[str, float] = field(default_factory=dict)
+    truncated: bool = False
 
 
 def shard_of(case: str, shards: int) -> int:

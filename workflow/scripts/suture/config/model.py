@@ -119,6 +119,16 @@ class Frames(Section):
         sampling = f"n{self.count}" if self.count is not None else f"fps{self.fps:g}"
         return f"{sampling}-{self.width}x{self.height}"
 
+    @property
+    def sampling(self) -> str:
+        """The sampling as flags of cache_frames.py."""
+        return f"--frames {self.count}" if self.count is not None else f"--fps {self.fps}"
+
+    @property
+    def size(self) -> list[int]:
+        """Height and width, in pixels."""
+        return [self.height, self.width]
+
 
 class Predict(Section):
     """Answering the test questions (`predict`)."""
@@ -126,7 +136,7 @@ class Predict(Section):
     max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens; a longer one is counted as cut off.")
     batch_size: int = Field(16, ge=1, description="Questions answered at once.")
     history: Literal["none", "own"] = Field(
-        "none",
+        "own",
         description="`none`: each question on its own. `own`: after the model's own earlier answers. Gold answers are "
         "never shown.",
     )

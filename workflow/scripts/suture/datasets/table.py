@@ -33,7 +33,7 @@ COLUMNS = {
     "kind": ("question_type", "type"),
 }
 
-_SAFE_CASE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_SAFE_CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -72,7 +72,7 @@ def case_files(root: Path, case: str) -> list[Path]:
 
 def case_media(root: Path, videos: Path, case: str) -> list[Path]:
     """Lists the media files that the case's rows name, those that exist, sorted."""
-    named = {line.media for line in _lines_of(root, case) if line.media}
+    named = {line.media for line in _lines_of(root, case)}
     return [path for path in (files.inside(videos, media) for media in sorted(named)) if path.is_file()]
 
 
@@ -213,7 +213,7 @@ def _lines(path: Path) -> Iterator[_Line]:
 
 def _case(case: str, where: str) -> str:
     if not _SAFE_CASE.fullmatch(case):
-        suggestion = re.sub(r"[^A-Za-z0-9._-]+", "_", case).strip("._")
+        suggestion = re.sub(r"[^A-Za-z0-9._-]+", "_", case).strip("._-")
         raise InputError(
             f"case id {case!r} cannot be a file name" if case else "no case id",
             where=where,

@@ -86,12 +86,14 @@ def _around(rng: np.random.Generator, angle: Floats, count: int) -> Floats:
     """Returns noise between 0 and 1 that depends on the angle alone, ``count`` values around."""
     values = rng.random(count).astype(np.float32)
     place = (angle / (2 * np.pi) + 0.5) * count
-    return np.interp(place, np.arange(count + 1), np.append(values, values[0])).astype(np.float32)
+    around = np.interp(place, np.arange(count + 1), np.append(values, values[0]))
+    return np.asarray(around, dtype=np.float32)
 
 
 def _edge(distance: Floats, at: float, soft: float) -> Floats:
     """Returns 1 inside ``at``, 0 outside, with a soft border."""
-    return np.clip((at - distance) / soft + 0.5, 0, 1)[..., None]
+    inside: Floats = np.clip((at - distance) / soft + 0.5, 0, 1)
+    return inside[..., None]
 
 
 def paint_eye(
@@ -166,16 +168,18 @@ def paint_lens(rng: np.random.Generator, picture: str, size: int) -> Image.Image
 def _cataract(rng: np.random.Generator, r: Floats, angle: Floats, cloud: Floats) -> Floats:
     """A clouded lens: amber, denser towards its nucleus, with cortical spokes."""
     spokes = _around(rng, angle, 22)
-    dense = np.clip(1.05 - 0.55 * r, 0, 1) * (0.86 + 0.22 * cloud) - 0.22 * spokes * np.clip(r - 0.35, 0, 1)
-    return np.array((236, 204, 146), np.float32) * dense[..., None]
+    dense: Floats = np.clip(1.05 - 0.55 * r, 0, 1) * (0.86 + 0.22 * cloud) - 0.22 * spokes * np.clip(r - 0.35, 0, 1)
+    return dense[..., None] * np.array((236, 204, 146), np.float32)
 
 
 def _implant(r: Floats, angle: Floats, reflex: Floats) -> Floats:
     """An intraocular lens: a clear disc with a bright rim and two haptics upon the red reflex."""
     clear = np.array((150, 176, 214), np.float32)
-    colour = reflex + (clear - reflex) * 0.55 * _edge(r, 0.74, 0.05)
+    colour: Floats = reflex + (clear - reflex) * 0.55 * _edge(r, 0.74, 0.05)
     rim = np.exp(-(((r - 0.74) / 0.045) ** 2))
     spiral = 0.76 + 0.2 * ((angle / np.pi) % 1)
     haptic = np.exp(-(((r - spiral) / 0.04) ** 2)) * (((angle / np.pi) % 1) < 0.75)
-    light = np.clip(rim + haptic, 0, 1)[..., None]
-    return colour + (np.array((214, 234, 252), np.float32) - colour) * light
+    light: Floats = np.clip(rim + haptic, 0, 1)
+    bright: Floats = np.array((214, 234, 252), np.float32)
+    colour += (bright - colour) * light[..., None]
+    return colour

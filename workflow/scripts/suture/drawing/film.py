@@ -20,8 +20,8 @@ Frame = NDArray[np.uint8]
 NOISE = 4.0
 """Standard deviation of the sensor's noise, in levels of 0 to 255."""
 
-# Painted this many times larger, then averaged: smooth edges and motion below a pixel.
-_FINE = 3
+FINE = 3
+"""Painted this many times larger, then averaged: smooth edges, and motion below a pixel."""
 # Room around the image for the camera's shake, as a share of the smaller side.
 _MARGIN = 0.04
 _ENTER_S = 0.4
@@ -66,12 +66,13 @@ class Film:
         self._margin = math.ceil(_MARGIN * side)
         self._noise = Noise(generator(plan.case, seed, "noise"), size)
         paint = generator(plan.case, seed, "paint")
-        wide, high = (_FINE * (length + 2 * self._margin) for length in size)
+        wide, high = (FINE * (length + 2 * self._margin) for length in size)
         middle = (self.look.x * size[0] + self._margin, self.look.y * size[1] + self._margin)
-        centre = (middle[0] * _FINE, middle[1] * _FINE)
-        self._eye = eye.paint_eye(paint, self.look, wide, high, centre, self.radius * _FINE)
-        across = round(2 * self.look.pupil * self.radius * _FINE)
+        centre = (middle[0] * FINE, middle[1] * FINE)
+        self._eye = eye.paint_eye(paint, self.look, wide, high, centre, self.radius * FINE)
+        across = round(2 * self.look.pupil * self.radius * FINE)
         self._lenses = {name: eye.paint_lens(paint, name, across) for name in LENSES}
+        self._turned: dict[tuple[str, int], Image.Image] = {}
         self._gain = _vignette(size) * np.array(self.look.light, np.float32)
         self._angles = {
             span: tuple(angle + float(paint.uniform(-0.2, 0.2)) for angle in self.look.hands) for span in plan.spans
@@ -81,22 +82,23 @@ class Film:
     def __iter__(self) -> Iterator[Frame]:
         """Yields the frames in order."""
         for number in range(self.frames):
-            yield self._noise.add(self.clean(number / self.fps), self._flicker(number / self.fps))
+            time_s = number / self.fps
+            yield self._noise.add(self.clean(time_s), self._light(time_s))
 
     def clean(self, time_s: float) -> Frame:
         """Paints the scene at a time, before light and noise."""
         x, y = self._centre(time_s)
         # The eye and its surroundings shift as one: the camera shakes, or the patient moves.
-        left = round((self.look.x * self.size[0] - x + self._margin) * _FINE)
-        top = round((self.look.y * self.size[1] - y + self._margin) * _FINE)
-        canvas = self._eye.crop((left, top, left + self.size[0] * _FINE, top + self.size[1] * _FINE))
-        centre, radius = (x * _FINE, y * _FINE), self.radius * _FINE
+        left = round((self.look.x * self.size[0] - x + self._margin) * FINE)
+        top = round((self.look.y * self.size[1] - y + self._margin) * FINE)
+        canvas = self._eye.crop((left, top, left + self.size[0] * FINE, top + self.size[1] * FINE))
+        centre, radius = (x * FINE, y * FINE), self.radius * FINE
         self._paint_lens(canvas, time_s, centre)
         pen = ImageDraw.Draw(canvas)
         for held in self.held(time_s):
             instruments.paint(pen, instruments.SHAPES[held.name], held.pose, centre, radius)
         self._paint_reflexes(pen)
-        return np.asarray(canvas.reduce(_FINE))
+        return np.asarray(canvas.reduce(FINE))
 
     def held(self, time_s: float) -> list[Held]:
         """Lists the instruments in sight at a time, the second one first: it is painted below."""
@@ -137,30 +139,33 @@ class Film:
         y = self.look.y * self.size[1] + amplitude * (math.sin(1.7 * t + 1) + 0.5 * math.sin(5.3 * t))
         return x, y
 
-    def _flicker(self, time_s: float) -> NDArray[np.float32]:
+    def _light(self, time_s: float) -> NDArray[np.float32]:
         t = time_s + self.look.phase
         return self._gain * np.float32(1 + 0.015 * math.sin(2.1 * t) + 0.01 * math.sin(7.9 * t))
 
     def _paint_lens(self, canvas: Image.Image, time_s: float, centre: tuple[float, float]) -> None:
         name = self.plan.lens(time_s)
-        lens = self._lenses[name]
         t = time_s + self.look.phase
-        if name in ("fragments", "new"):
-            degrees = 12 * t if name == "fragments" else 40 + 8 * math.sin(0.9 * t)
-            lens = lens.rotate(degrees, Image.Resampling.BILINEAR)
+        turned = {"fragments": 12 * t, "new": 40 + 8 * math.sin(0.9 * t)}
+        lens = self._lens(name, round(turned.get(name, 0)) % 360)
         corner = (round(centre[0] - lens.width / 2), round(centre[1] - lens.height / 2))
         canvas.paste(lens, corner, lens)
 
+    def _lens(self, name: str, degrees: int) -> Image.Image:
+        if (name, degrees) not in self._turned:
+            self._turned[name, degrees] = self._lenses[name].rotate(degrees, Image.Resampling.BILINEAR)
+        return self._turned[name, degrees]
+
     def _paint_reflexes(self, pen: ImageDraw.ImageDraw) -> None:
         """The two lamps of the microscope on the cornea: they stay where the microscope is."""
-        width, height, side = self.size[0] * _FINE, self.size[1] * _FINE, self.radius * _FINE
+        width, height, side = self.size[0] * FINE, self.size[1] * FINE, self.radius * FINE
         for dx, dy, r in ((-0.16, -0.30, 0.075), (0.12, -0.34, 0.05)):
             x, y = self.look.x * width + dx * side, self.look.y * height + dy * side
             pen.ellipse((x - r * side, y - r * side, x + r * side, y + r * side), fill=(255, 252, 244))
 
     def instants(self) -> list[int]:
-        """Lists the annotated instants, in multiples of 5 s, that have a frame."""
-        return [m for m in self.plan.instants() if round(m * WINDOW_S * self.fps) < self.frames]
+        """Lists the annotated instants, in multiples of 5 s: those that have a frame."""
+        return list(range(math.ceil(self.frames / (WINDOW_S * self.fps))))
 
 
 class Noise:
@@ -168,10 +173,10 @@ class Noise:
 
     _FIELDS, _ROOM = 6, 31
 
-    def __init__(self, rng: np.random.Generator, size: tuple[int, int]) -> None:
+    def __init__(self, rng: np.random.Generator, size: tuple[int, int], sigma: float = NOISE) -> None:
         self._rng, (self._width, self._height) = rng, size
         shape = (self._FIELDS, self._height + self._ROOM, self._width + self._ROOM, 3)
-        self._fields = rng.standard_normal(shape, dtype=np.float32) * np.float32(NOISE)
+        self._fields = rng.standard_normal(shape, dtype=np.float32) * np.float32(sigma)
 
     def add(self, frame: Frame, gain: NDArray[np.float32] | np.float32) -> Frame:
         """Returns ``frame * gain`` with noise, clipped to 0..255."""
@@ -186,4 +191,5 @@ class Noise:
 def _vignette(size: tuple[int, int]) -> NDArray[np.float32]:
     """Returns the darkening towards the border of the microscope's field, (height, width, 1)."""
     y, x = np.mgrid[-1 : 1 : size[1] * 1j, -1 : 1 : size[0] * 1j]
-    return (1 - 0.22 * np.clip(np.hypot(x, y) - 0.7, 0, 1) ** 1.5)[..., None].astype(np.float32)
+    light = 1 - 0.22 * np.clip(np.hypot(x, y) - 0.7, 0, 1) ** 1.5
+    return np.asarray(light[..., None], dtype=np.float32)

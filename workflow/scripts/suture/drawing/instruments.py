@@ -60,7 +60,7 @@ SHAPES = {
     "Capsulorhexis Forceps": _forceps((52, 96, 224), 0.08, 0.03, 1.2),
     "Capsulorhexis Cystotome": Shape(
         (214, 36, 40),
-        ((0.0, 0.28), (0.10, 0.28), (0.17, 0.075), (_LENGTH, 0.085), (_LENGTH, -0.085), (0.06, -0.085)),
+        ((-0.02, 0.34), (0.14, 0.34), (0.20, 0.095), (_LENGTH, 0.105), (_LENGTH, -0.105), (0.04, -0.105)),
     ),
     "Phacoemulsification Tip": Shape(
         (246, 140, 30),
@@ -68,8 +68,8 @@ SHAPES = {
         ((_METAL, _mirrored((0.02, 0.055), (0.29, 0.065))),),
     ),
     "Spatula": Shape(
-        (240, 240, 226),
-        _mirrored((0.0, 0.04), (0.05, 0.10), (0.28, 0.12), (0.40, 0.075), (_LENGTH, 0.085)),
+        (40, 42, 50),
+        _mirrored((0.0, 0.05), (0.05, 0.13), (0.30, 0.15), (0.42, 0.095), (_LENGTH, 0.105)),
     ),
     "Irrigation-Aspiration": Shape(
         (44, 200, 214),
@@ -78,8 +78,10 @@ SHAPES = {
     ),
     "Lens Injector": Shape(
         (150, 92, 214),
-        ((0.0, 0.20), (0.9, 0.24), (1.0, 0.32), (_LENGTH, 0.34), (_LENGTH, -0.34), (1.0, -0.32), (0.9, -0.24))
-        + ((0.28, -0.20),),
+        (
+            *((0.0, 0.20), (0.9, 0.24), (1.0, 0.32), (_LENGTH, 0.34)),
+            *((_LENGTH, -0.34), (1.0, -0.32), (0.9, -0.24), (0.28, -0.20)),
+        ),
         (((206, 180, 240), ((0.08, 0.15), (0.8, 0.17), (0.8, -0.17), (0.30, -0.15))),),
     ),
 }
@@ -163,13 +165,11 @@ def placed(points: tuple[tuple[float, float], ...], at: Pose, centre: tuple[floa
     along = np.array((math.cos(at.angle), math.sin(at.angle)))
     across = np.array((-along[1], along[0]))
     local = np.array(points)
-    tip = np.array(centre) + radius * np.array((at.x, at.y))
-    return tip + radius * (local[:, :1] * along + local[:, 1:] * across)
+    from_tip: Points = local[:, :1] * along + local[:, 1:] * across
+    return from_tip * radius + np.array((at.x, at.y)) * radius + np.array(centre)
 
 
-def paint(
-    canvas: ImageDraw.ImageDraw, shape: Shape, at: Pose, centre: tuple[float, float], radius: float
-) -> None:
+def paint(canvas: ImageDraw.ImageDraw, shape: Shape, at: Pose, centre: tuple[float, float], radius: float) -> None:
     """Draws an instrument: a dark rim, its colours, a gleam along it. Pixels are the canvas's."""
     outline = placed(shape.outline, at, centre, radius)
     paint_outline(canvas, outline, shape.colour, rim=max(1, round(radius * 0.035)))

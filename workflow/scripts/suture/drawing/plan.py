@@ -48,7 +48,7 @@ class Act:
 ACTS = (
     Act("Incision", "cataract", "Slit Knife", 0.85, "Katena Forceps", 0.50),
     Act("Viscoelastic", "cataract", "Gauge", 0.90, "Katena Forceps", 0.20),
-    Act("Capsulorhexis", "cataract", "Capsulorhexis Forceps", 0.80, "Capsulorhexis Cystotome", 0.35),
+    Act("Capsulorhexis", "cataract", "Capsulorhexis Forceps", 0.80, "Capsulorhexis Cystotome", 0.50),
     Act("Phacoemulsification", "fragments", "Phacoemulsification Tip", 0.90, "Spatula", 0.60),
     Act("Irrigation/Aspiration", "empty", "Irrigation-Aspiration", 0.90, "Spatula", 0.40),
     Act("Lens Implantation", "new", "Lens Injector", 0.85, "Katena Forceps", 0.30),
@@ -65,10 +65,12 @@ _LONG_PHASES = 5
 _P_MISLEADING = 0.10
 _MISLEADING = {"fragments": ("cataract", "hazy"), "empty": ("fragments", "hazy"), "new": ("empty", "hazy")}
 _P_IDLE_WINDOW = 0.5
-# A boundary lies this much at most before or after the border of a window ...
+# A boundary lies this much at most before or after the border of a window; an
+# end less far after it, so that a phase in the next window finds room to start.
 _SHIFT_S = 2.2
-# ... and two phases are this far apart at least.
+_LATEST_END_S = 0.8
 _GAP_S = 0.8
+_SHORTEST_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,6 @@ class Plan:
         past = [span for span in self.spans if span.end_s < time_s]
         return past[-1].act.lens if past else self.spans[0].act.lens
 
-    def instants(self) -> list[int]:
-        """Lists the numbers of the annotated instants that lie inside the video."""
-        return [m for m in range(math.ceil(self.duration_s / WINDOW_S)) if m * WINDOW_S < self.duration_s]
-
 
 def draw_plan(case: str, seed: int) -> Plan:
     """Chooses what happens in a case: 13 windows of 8 phases, 80 to 110 s with the idle gaps."""
@@ -171,17 +169,16 @@ def _row_lengths(rng: np.random.Generator) -> list[tuple[Act, int]]:
 def _boundaries(rng: np.random.Generator, firsts: Sequence[int], counts: Sequence[int]) -> list[tuple[float, float]]:
     """Chooses start and end of each span around its windows, in seconds.
 
-    A span is between 4.5 s and its windows + 2.2 s long: each of its windows becomes one clip.
+    A span has at least 3 s and at most 2.2 s more than its windows: each window becomes one
+    clip of 2.5 to 7.5 s. A draw that does not fit is drawn again; there is always one that does.
     """
     spans: list[tuple[float, float]] = []
     while len(spans) < len(firsts):
         first, count = firsts[len(spans)], counts[len(spans)]
         start = round((first - 0.5) * WINDOW_S + float(rng.uniform(-_SHIFT_S, _SHIFT_S)), 3)
-        end = round((first + count - 0.5) * WINDOW_S + float(rng.uniform(-_SHIFT_S, _SHIFT_S)), 3)
-        # The next phase may start in the window after this one: leave it room.
-        room = end <= (first + count - 0.5) * WINDOW_S + _SHIFT_S - _GAP_S - 0.2
+        end = round((first + count - 0.5) * WINDOW_S + float(rng.uniform(-_SHIFT_S, _LATEST_END_S)), 3)
         apart = not spans or start - spans[-1][1] >= _GAP_S
-        if room and apart and 4.5 <= end - start <= WINDOW_S * count + 2.2:
+        if apart and _SHORTEST_S <= end - start <= WINDOW_S * count + _SHIFT_S:
             spans.append((start, end))
     return spans
 

@@ -70,7 +70,8 @@ def write_objects(path: Path, film: Film) -> None:
     which would be at 0 s once more.
     """
     number = number_of(film.plan.case)
-    images, annotations = [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for instant in film.instants():
         k = instant + 2 if instant else 1
         image_id = int(number) * 1000 + k

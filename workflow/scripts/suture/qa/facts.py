@@ -8,8 +8,8 @@ from suture.qa import names, spatial
 from suture.qa.base import Facts
 from suture.qa.scenes import ClipScene
 from suture.records import Clip, Rejection
+from suture.windows import IDLE
 
-IDLE = "idle"
 STAGE = "generate_qa"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from suture import files
 from suture.errors import InputError
 from suture.qa.base import KINDS
-from suture.records import Clip, Rejection, Sample, Turn
+from suture.records import Clip, Rejection, Sample, Turn, shard_of
 
 _PAIR_KEY = re.compile(r"(question|answer)(\d+)")
 # A media suffix begins with a letter: clip names end in a time such as "_25.34".
@@ -107,8 +107,8 @@ def _turn(pair: dict[str, Any], where: str) -> Turn:
 
 
 def to_samples(
-    entries: Sequence[Entry], clips: Sequence[Clip], *, cases: Sequence[str] | None = None
-) -> tuple[list[Sample], list[Rejection], int]:
+    entries: Sequence[Entry], clips: Sequence[Clip], *, shard: int = 0, shards: int = 1
+) -> tuple[list[Sample], list[Rejection]]:
     """Turns entries into samples of the clips they name, sorted by id.
 
     A second entry with other texts about the same clip becomes the sample
@@ -116,44 +116,40 @@ def to_samples(
 
     Args:
         entries: the entries of one file.
-        clips: the clips manifest.
-        cases: only entries of these cases are meant (a shard's); the clips of
-            other cases are passed over. None means all.
+        clips: the clips of all cases, whatever the shard: an entry whose clip is
+            not among them is missing for good.
+        shard: take the entries of this shard's cases; an entry of no known case is
+            counted once, with the first case, since not every shard need exist.
+        shards: their number.
 
     Returns:
-        The samples; rejections, by reason ``clip_missing`` (the clip is not in the
-        manifest) and ``repeated_entry`` (equal to an earlier one: a balanced
-        file; balancing is a step of the split here); and the number of entries
-        of other cases.
+        The samples, and the rejections by reason: ``clip_missing``, the clip is not
+        in the manifest; ``repeated_entry``, equal to an earlier one, as in a
+        balanced file (balancing is a step of the split here).
     """
     clip_of = {clip.id: clip for clip in clips}
-    known_cases = cases if cases is not None else sorted({clip.case for clip in clips})
+    cases = sorted({clip.case for clip in clips})
     texts: dict[str, list[tuple[Turn, ...]]] = {}
     samples: list[Sample] = []
     rejected: list[Rejection] = []
-    others = 0
     for entry in entries:
         clip = clip_of.get(entry.video)
-        case = clip.case if clip else _case_named(entry.video, known_cases)
-        if cases is not None and case not in cases:
-            others += 1
-        elif clip is None:
-            rejected.append(_rejection("clip_missing", case or "", entry, "no such clip in the clips manifest"))
+        case = clip.case if clip else next((one for one in cases if entry.video.startswith(f"{one}_")), "")
+        if shards > 1 and shard_of(case or min(cases, default=""), shards) != shard:
+            continue
+        if clip is None:
+            rejected.append(_rejection("clip_missing", case, entry, "no such clip in the clips manifest"))
         elif entry.turns in texts.setdefault(clip.id, []):
-            rejected.append(_rejection("repeated_entry", clip.case, entry, "equal to an earlier entry"))
+            rejected.append(_rejection("repeated_entry", case, entry, "equal to an earlier entry"))
         else:
             texts[clip.id].append(entry.turns)
             samples.append(_sample(clip, entry.turns, len(texts[clip.id])))
-    return sorted(samples, key=lambda one: one.id), rejected, others
+    return sorted(samples, key=lambda one: one.id), rejected
 
 
 def _sample(clip: Clip, turns: tuple[Turn, ...], number: int) -> Sample:
     name = clip.id if number == 1 else f"{clip.id}~{number}"
     return Sample(id=name, case=clip.case, clip=clip.id, phase=clip.phase, turns=turns, origin="llm")
-
-
-def _case_named(video: str, cases: Sequence[str]) -> str | None:
-    return next((case for case in cases if video.startswith(f"{case}_")), None)
 
 
 def _rejection(reason: str, case: str, entry: Entry, detail: str) -> Rejection:

@@ -95,8 +95,8 @@ def parse_answer(kind: str, text: str) -> str | frozenset[str]:
         if name and name == " ".join(name.split()) and phase_answer(name) == text:
             return name
     elif kind in _NOUN:
-        listed = re.split(r", the | and the ", re.sub(r"^The visible [a-z ]+ (?:is|are) the ", "", text).removesuffix("."))
-        found = frozenset(listed) & frozenset(names.BY_KIND[kind])
+        body = re.sub(r"^The visible [a-z ]+ (?:is|are) the ", "", text).removesuffix(".")
+        found = frozenset(re.split(r", the | and the ", body)) & frozenset(names.BY_KIND[kind])
         if set_answer(kind, found) == text:
             return found
     elif kind == "spatial":

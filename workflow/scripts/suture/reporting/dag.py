@@ -1,7 +1,8 @@
 """The rule graph as a drawing: layered, top to bottom, computed here so that the page needs no script and no network.
 
-The steps are those of Sugiyama, Tagawa & Toda (1981): layers by longest path,
-order within a layer by barycentres, then places that follow the neighbours.
+The steps are those of Sugiyama, Tagawa & Toda (1981): layers by the longest
+path to the end, order within a layer by barycentres, then places that follow
+the neighbours.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
+from itertools import pairwise
 
 from suture.errors import InputError
 
@@ -23,6 +25,7 @@ NODE_HEIGHT = 30.0
 LAYER_HEIGHT = 58.0
 GAP = 18.0
 MARGIN = 10.0
+LOOP = 22.0
 _SWEEPS = 12
 
 
@@ -36,23 +39,28 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """A drawn rule: the label, its top left corner and its width."""
+    """A drawn rule: the label, its top left corner, its width, and whether it feeds itself."""
 
     label: str
     x: float
     y: float
     width: float
+    repeats: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """Boxes and SVG paths in a canvas of ``width`` x ``height`` pixels; ``edges`` names what the paths join."""
+    """Boxes and SVG paths in a canvas of ``width`` x ``height`` pixels; ``edges`` names what the paths join.
+
+    ``back`` names what leads against the flow and is not drawn as a path.
+    """
 
     width: float
     height: float
     boxes: tuple[Box, ...]
     paths: tuple[str, ...]
     edges: tuple[tuple[str, str], ...]
+    back: tuple[tuple[str, str], ...]
 
 
 def parse_mermaid(text: str, *, where: object) -> Graph:
@@ -80,14 +88,41 @@ def parse_mermaid(text: str, *, where: object) -> Graph:
     return Graph(labels=tuple(labels), edges=tuple(sorted(edges)))
 
 
-def _order(graph: Graph, where: object) -> list[int]:
+def split_cycles(graph: Graph) -> tuple[Graph, tuple[tuple[int, int], ...]]:
+    """Takes out the edges that lead back: a rule may feed itself, as a training segment feeds the next.
+
+    Returns:
+        the graph without them, and those edges.
+    """
+    after: dict[int, list[int]] = defaultdict(list)
+    for producer, consumer in graph.edges:
+        after[producer].append(consumer)
+    state: dict[int, str] = {}
+    back: list[tuple[int, int]] = []
+
+    def visit(node: int) -> None:
+        state[node] = "open"
+        for consumer in after[node]:
+            if state.get(consumer) == "open":
+                back.append((node, consumer))
+            elif consumer not in state:
+                visit(consumer)
+        state[node] = "done"
+
+    has_input = {consumer for producer, consumer in graph.edges if producer != consumer}
+    # From the true sources first: then what leads back is an edge against the flow.
+    for node in sorted(range(len(graph.labels)), key=lambda n: (n in has_input, n)):
+        if node not in state:
+            visit(node)
+    forward = tuple(edge for edge in graph.edges if edge not in set(back))
+    return Graph(labels=graph.labels, edges=forward), tuple(sorted(back))
+
+
+def _order(graph: Graph) -> list[int]:
     sorter: TopologicalSorter[int] = TopologicalSorter({node: set() for node in range(len(graph.labels))})
     for producer, consumer in graph.edges:
         sorter.add(consumer, producer)
-    try:
-        return list(sorter.static_order())
-    except CycleError as error:
-        raise InputError("the rule graph has a cycle", where=where) from error
+    return list(sorter.static_order())
 
 
 def reduce(graph: Graph, order: list[int]) -> Graph:
@@ -108,23 +143,17 @@ def reduce(graph: Graph, order: list[int]) -> Graph:
 
 
 def _layers(graph: Graph, order: list[int]) -> list[int]:
-    layer = [0] * len(graph.labels)
-    for node in order:
-        layer[node] = max((layer[p] + 1 for p, c in graph.edges if c == node), default=0)
-    # A rule without inputs stands just above the first that needs it, not at the very top.
-    sources = set(range(len(graph.labels))) - {c for _, c in graph.edges}
-    for node in sources:
-        layer[node] = min((layer[c] - 1 for p, c in graph.edges if p == node), default=0)
-    return layer
+    """Puts each rule as far down as the rules that wait for it allow: just above the first that needs it."""
+    to_end = [0] * len(graph.labels)
+    for node in reversed(order):
+        to_end[node] = max((to_end[c] + 1 for p, c in graph.edges if p == node), default=0)
+    return [max(to_end) - steps for steps in to_end]
 
 
-def draw(graph: Graph, *, where: object = None) -> Drawing:
-    """Lays the graph out.
-
-    Raises:
-        InputError: the graph has a cycle.
-    """
-    order = _order(graph, where)
+def draw(graph: Graph) -> Drawing:
+    """Lays the graph out."""
+    graph, back = split_cycles(graph)
+    order = _order(graph)
     graph = reduce(graph, order)
     layer = _layers(graph, order)
     # Points: the rules, then a bend in each layer that a long edge passes.
@@ -143,18 +172,24 @@ def draw(graph: Graph, *, where: object = None) -> Drawing:
     above: dict[int, list[int]] = defaultdict(list)
     below: dict[int, list[int]] = defaultdict(list)
     for chain in chains:
-        for upper, lower in zip(chain, chain[1:], strict=False):
+        for upper, lower in pairwise(chain):
             above[lower].append(upper)
             below[upper].append(lower)
 
     rows = _uncross(rows, above, below)
     x = _place(rows, widths, above, below)
     left = min(x[p] - widths[p] / 2 for p in range(len(widths)))
-    right = max(x[p] + widths[p] / 2 for p in range(len(widths)))
+    right = max(x[p] + widths[p] / 2 for p in range(len(widths))) + LOOP
     shift = MARGIN - left
     y = {point: MARGIN + depth * LAYER_HEIGHT for depth, row in enumerate(rows) for point in row}
     boxes = tuple(
-        Box(label=label, x=round(x[n] + shift - widths[n] / 2, 1), y=y[n], width=round(widths[n], 1))
+        Box(
+            label=label,
+            x=round(x[n] + shift - widths[n] / 2, 1),
+            y=y[n],
+            width=round(widths[n], 1),
+            repeats=(n, n) in back,
+        )
         for n, label in enumerate(graph.labels)
     )
     paths = tuple(_path([(x[p] + shift, y[p]) for p in chain]) for chain in chains)
@@ -164,12 +199,13 @@ def draw(graph: Graph, *, where: object = None) -> Drawing:
         boxes=boxes,
         paths=paths,
         edges=tuple((graph.labels[p], graph.labels[c]) for p, c in graph.edges),
+        back=tuple((graph.labels[p], graph.labels[c]) for p, c in back if p != c),
     )
 
 
 def _crossings(rows: list[list[int]], below: dict[int, list[int]]) -> int:
     total = 0
-    for upper, lower in zip(rows, rows[1:], strict=False):
+    for upper, lower in pairwise(rows):
         place = {point: i for i, point in enumerate(lower)}
         ends = [place[end] for point in upper for end in sorted(below[point], key=place.__getitem__)]
         total += sum(ends[i] > ends[j] for i in range(len(ends)) for j in range(i + 1, len(ends)))
@@ -218,7 +254,7 @@ def _place(
 
 def _spread(row: list[int], wished: list[float], widths: list[float], x: list[float]) -> None:
     """Puts the points of a row near their wishes, in order and apart: the mean of packing from both sides."""
-    apart = [(widths[a] + widths[b]) / 2 + GAP for a, b in zip(row, row[1:], strict=False)]
+    apart = [(widths[a] + widths[b]) / 2 + GAP for a, b in pairwise(row)]
     rightward = list(wished)
     for i in range(1, len(row)):
         rightward[i] = max(wished[i], rightward[i - 1] + apart[i - 1])

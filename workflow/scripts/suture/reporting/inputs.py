@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,17 +66,37 @@ class Reason:
     example: str
 
 
-def reasons(rejections: Sequence[dict[str, Any]]) -> list[Reason]:
-    """Counts rejections by stage and reason, most frequent first."""
-    keys = [(str(row["stage"]), str(row["reason"])) for row in rejections]
-    first: dict[tuple[str, str], str] = {}
-    for key, row in zip(keys, rejections, strict=True):
-        first.setdefault(key, str(row.get("detail", "")))
-    counts = Counter(keys)
-    return [
-        Reason(stage=stage, reason=reason, count=counts[stage, reason], example=first[stage, reason])
-        for stage, reason in sorted(counts, key=lambda key: (-counts[key], key))
-    ]
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What was left out: reasons, most frequent first, and the share of media files and samples that are unusable."""
+
+    reasons: list[Reason]
+    shares: dict[str, float]
+
+
+def read_left_out(path: Path) -> LeftOut:
+    """Reads rejected.json.
+
+    Raises:
+        InputError: it has not the parts that gather_data writes.
+    """
+    rejected = files.read_json(path)
+    try:
+        first: dict[tuple[str, str], str] = {}
+        for row in rejected["rows"]:
+            first.setdefault((row["stage"], row["reason"]), str(row["detail"]))
+        reasons = [
+            Reason(stage=stage, reason=reason, count=int(count), example=first[stage, reason])
+            for stage, counts in rejected["counts"].items()
+            for reason, count in counts.items()
+        ]
+        shares = {str(name): float(share) for name, share in rejected["share"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"not a rejected.json: {type(error).__name__} {error}", where=path, fix="make it again with gather_data.py"
+        ) from error
+    reasons.sort(key=lambda one: (-one.count, one.stage, one.reason))
+    return LeftOut(reasons=reasons, shares=shares)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +112,8 @@ class Settings:
         return len({values.get(key) for values in self.experiments.values()}) > 1
 
 
-def read_settings(path: Path) -> Settings:
-    """Reads the resolved configuration.
+def read_settings(path: Path, *, name_cases: bool) -> Settings:
+    """Reads the resolved configuration; without ``name_cases`` the cases are counted only.
 
     Raises:
         InputError: it is not a YAML mapping.
@@ -105,6 +124,8 @@ def read_settings(path: Path) -> Settings:
         raise InputError("not a YAML file", where=path) from error
     if not isinstance(config, dict):
         raise InputError("not a YAML mapping", where=path)
+    if not name_cases and isinstance(config.get("cases"), list):
+        config["cases"] = f"{len(config['cases'])} cases, not named: the data are credentialed"
     experiments = {
         str(name): dict(_flat(values)) for name, values in sorted((config.pop("experiments", None) or {}).items())
     }
@@ -117,4 +138,20 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
         return [pair for key, item in value.items() for pair in _flat(item, f"{prefix}.{key}" if prefix else str(key))]
     if isinstance(value, list):
         return [(prefix, ", ".join(str(item) for item in value))]
+    if isinstance(value, bool):
+        return [(prefix, "true" if value else "false")]
     return [(prefix, "" if value is None else str(value))]
+
+
+def read_ledger(path: Path) -> list[dict[str, str]]:
+    """Reads the ledger's plain values (texts and numbers), one row an entry."""
+    rows = files.read_jsonl(path)
+    return [
+        {
+            str(key): f"{value:g}" if isinstance(value, float) else str(value)
+            for key, value in row.items()
+            if isinstance(value, str | int | float)
+        }
+        for row in rows
+        if isinstance(row, dict)
+    ]

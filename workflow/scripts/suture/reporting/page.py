@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from suture.reporting import plots
 from suture.reporting.dag import Drawing
-from suture.reporting.inputs import Reason, Series, Settings
+from suture.reporting.inputs import LeftOut, Series, Settings
 from suture.reporting.samples import Gallery
 from suture.reporting.splits import SplitTable
 from suture.reporting.verdict import Outcome, Verdict, judge
@@ -26,7 +25,9 @@ LARGEST = 15_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Everything the template shows; ``galleries`` is None where the data may not travel."""
+    """Everything the template shows; ``galleries`` is None where the data may not travel.
+
+    ``full`` is the number of strips that found no room."""
 
     run: str
     made: str
@@ -35,10 +36,10 @@ class Page:
     settings: Settings
     drawing: Drawing
     split: SplitTable
-    reasons: Sequence[Reason]
+    left_out: LeftOut
     losses: Mapping[str, Series]
     galleries: Sequence[Gallery] | None
-    left_out: int
+    full: int
     ledger: Sequence[Mapping[str, Any]]
 
 
@@ -66,7 +67,7 @@ def _headline(verdicts: Sequence[Verdict]) -> str:
 def render(page: Page) -> str:
     """Renders the page as one HTML text without references to other files.
 
-    All values are escaped by the template engine; an undefined name in the
+    All values are escaped by the template engine, except our own style sheet; an undefined name in the
     template is an error.
     """
     environment = jinja2.Environment(
@@ -88,6 +89,5 @@ def render(page: Page) -> str:
         leaky=[verdict.name for verdict in verdicts if verdict.leaky],
         outcomes=outcomes,
         curves={name: plots.plot(series) for name, series in sorted(page.losses.items())},
-        # Our own file, shown as it is: the only text that is not escaped.
-        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 POINTS = 400
@@ -48,7 +48,7 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
-def plot(series: dict[str, Sequence[tuple[float, float]]]) -> Plot | None:
+def plot(series: Mapping[str, Sequence[tuple[float, float]]]) -> Plot | None:
     """Scales named series of (x, y) to a plot from 0; values that are not finite are left out.
 
     None where there is nothing to draw.

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suture.records import Prediction
-from suture.reporting.media import FrameCache, Strip
+from suture.reporting.media import Pictures, Strip
 
 WRONG = 6
 RIGHT = 3
 MANY_EXPERIMENTS = 8
+
+Found = tuple[int, tuple[Prediction, ...]]
+"""How many turns are wrong, and the turns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +26,6 @@ class Shown:
     phase: str
     turns: tuple[Prediction, ...]
     strip: Strip | None
-
-    @property
-    def wrong(self) -> int:
-        """Number of turns whose prediction is not the gold answer."""
-        return sum(turn.prediction != turn.answer for turn in self.turns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +39,13 @@ class Gallery:
     n_right: int
 
 
-def gallery(experiment: str, predictions: Sequence[Prediction], frames: FrameCache, *, many: bool) -> Gallery:
+def gallery(experiment: str, predictions: Sequence[Prediction], pictures: Pictures, *, many: bool) -> Gallery:
     """Chooses the samples of an experiment; fewer of each where there are ``many`` experiments."""
     turns: dict[str, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
         turns[prediction.id].append(prediction)
-    wrong, right = [], []
+    wrong: list[Found] = []
+    right: list[Found] = []
     for sample in sorted(turns):
         answered = tuple(sorted(turns[sample], key=lambda turn: turn.turn))
         bad = sum(turn.prediction != turn.answer for turn in answered)
@@ -55,14 +54,14 @@ def gallery(experiment: str, predictions: Sequence[Prediction], frames: FrameCac
     share = 3 if many else 1
     return Gallery(
         experiment=experiment,
-        wrong=_show(wrong, WRONG // share, frames),
-        right=_show(right, RIGHT // share, frames),
+        wrong=_show(wrong, WRONG // share, pictures),
+        right=_show(right, RIGHT // share, pictures),
         n_wrong=len(wrong),
         n_right=len(right),
     )
 
 
-def _show(found: list[tuple[int, tuple[Prediction, ...]]], limit: int, frames: FrameCache) -> tuple[Shown, ...]:
+def _show(found: list[Found], limit: int, pictures: Pictures) -> tuple[Shown, ...]:
     # One of each case, then a second of each: a page of one bad case would not show what goes wrong elsewhere.
     rank: dict[str, int] = defaultdict(int)
     ranked = []
@@ -71,5 +70,5 @@ def _show(found: list[tuple[int, tuple[Prediction, ...]]], limit: int, frames: F
         rank[turns[0].case] += 1
     chosen = [found[place][1] for _, place in sorted(ranked)[:limit]]
     return tuple(
-        Shown(id=t[0].id, case=t[0].case, phase=t[0].phase, turns=t, strip=frames.strip(t[0].clip)) for t in chosen
+        Shown(id=t[0].id, case=t[0].case, phase=t[0].phase, turns=t, strip=pictures.strip(t[0].clip)) for t in chosen
     )

@@ -20,9 +20,9 @@ class Outcome(StrEnum):
 
 
 WORDS = {
-    Outcome.BEATS: "beats the majority answer",
-    Outcome.FAILS: "does not beat the majority answer",
-    Outcome.ALONE: "no baseline to compare with",
+    Outcome.BEATS: "beats majority",
+    Outcome.FAILS: "does not beat majority",
+    Outcome.ALONE: "no baseline",
 }
 
 
@@ -105,7 +105,7 @@ def _warnings(entry: Mapping[str, Any]) -> list[str]:
     warnings = []
     if entry["unit"] == "clip":
         warnings.append(
-            "The predictions name no cases: the intervals resample clips as if they were independent, and are too narrow."
+            "The predictions name no cases: the intervals treat clips as if they were independent, and are too narrow."
         )
     elif entry["n_cases"] < FEW_CASES:
         cases = "1 case" if entry["n_cases"] == 1 else f"{entry['n_cases']} cases"

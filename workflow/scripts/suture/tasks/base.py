@@ -90,6 +90,8 @@ def mean_measure(key: str, definition: str, rows: Sequence[Row], scores: Sequenc
     def statistic(weights: FloatArray) -> FloatArray:
         drawn = weights @ counts
         total = weights @ sums
-        return np.divide(total, drawn, out=np.full(len(weights), np.nan), where=drawn > 0)
+        with np.errstate(invalid="ignore"):
+            mean: FloatArray = total / drawn  # 0 / 0 is NaN: no row was drawn
+        return mean
 
     return Measure(key=key, definition=definition, n=len(rows), units=int((counts > 0).sum()), statistic=statistic)

@@ -34,7 +34,9 @@ def check(rows: Sequence[Row]) -> None:
     for row in rows:
         if not row.answer.strip():
             raise InputError(
-                "the gold answer is empty", where=f"id {row.id!r}, turn {row.turn}", fix="give an answer, or leave it out"
+                "the gold answer is empty",
+                where=f"id {row.id!r}, turn {row.turn}",
+                fix="give an answer, or leave it out",
             )
 
 

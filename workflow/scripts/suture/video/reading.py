@@ -12,14 +12,16 @@ A mirrored display matrix is turned but not mirrored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, pairwise
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -62,16 +64,65 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                 )
             yield container, videos[0]
     except av.error.FFmpegError as error:
+        if _without_index(path, error):
+            raise MediaError(
+                "cut off: its index (moov) is missing",
+                reason="truncated",
+                where=path,
+                fix="the recording or the download was stopped: take it from its source again",
+            ) from error
         raise MediaError(
             f"not readable as video ({error.strerror})", reason="media_unreadable", where=path, fix=_BROKEN
         ) from error
 
 
+def _without_index(path: Path, error: av.error.FFmpegError) -> bool:
+    """Tells whether an MP4 file ends before its table of frames, which recorders write last."""
+    if not isinstance(error, av.error.InvalidDataError):
+        return False
+    with path.open("rb") as handle:
+        size, seen = path.stat().st_size, set()
+        while len(header := handle.read(16)) >= 8:
+            length, kind = int.from_bytes(header[:4]), header[4:8]
+            if length == 1 and len(header) == 16:
+                length = int.from_bytes(header[8:])
+            seen.add(kind)
+            if length < 8 or handle.tell() - len(header) + length > size:
+                break
+            handle.seek(length - len(header), 1)
+    return b"ftyp" in seen and b"moov" not in seen
+
+
 def decode(path: Path) -> Iterator[VideoFrame]:
-    """Yields all frames of a file in display order, as they were recorded (not yet upright)."""
+    """Yields all frames of a file in display order, as they were recorded (not yet upright).
+
+    Of a file that is cut off or damaged, the frames that can be decoded:
+    callers know how many they expect.
+    """
     with open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
-        yield from container.decode(stream)
+        yield from decode_packets(container.demux(stream))
+
+
+def decode_packets(packets: Iterable[Packet]) -> Iterator[VideoFrame]:
+    """Yields the frames of a video stream's packets.
+
+    A last packet that is cut short is left out: its remains can cost the
+    frames before it. Decoder errors pass only after a packet marked as damaged.
+    """
+    damaged = False
+    for packet, following in pairwise(chain(packets, (None,))):
+        assert packet is not None
+        damaged = damaged or packet.is_corrupt
+        if packet.is_corrupt and (following is None or not following.size):
+            continue
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            if not damaged:
+                raise
+            frames = []
+        yield from frames
 
 
 def upright(image: npt.NDArray[np.generic], rotation: int) -> npt.NDArray[np.generic]:

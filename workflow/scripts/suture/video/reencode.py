@@ -20,11 +20,12 @@ from suture.video.reading import MediaError, open_video
 EXPORT_CRF = 16
 """Quality of exported clips: x264's scale, 18 is commonly held to be visually lossless."""
 
-# What libx264 takes; any other pixel format is converted to full-resolution chroma.
-_X264_FORMATS = frozenset(
-    "yuv420p yuvj420p yuv422p yuvj422p yuv444p yuvj444p nv12 nv16 nv21 gray "
-    "yuv420p10le yuv422p10le yuv444p10le gray10le".split()
+# What libx264 takes; libx264rgb takes bgr24. Other formats become full-resolution YCbCr, which may round.
+_X264_FORMATS = (
+    *("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv16", "nv21", "gray"),
+    *("yuv420p10le", "yuv422p10le", "yuv444p10le", "gray10le"),
 )
+_RGB_FORMATS = ("rgb24", "bgr24", "gbrp", "rgb0", "bgr0", "0rgb", "0bgr")
 
 
 def ffmpeg_exe() -> str:
@@ -70,14 +71,15 @@ def reencode_lossless(source: Path, first_frame: int, n_frames: int, target: Pat
     """Writes the same stretch with x264 in its lossless mode, frames not turned.
 
     Equal to the source's frames to the bit where x264 knows the pixel format
-    (all usual ones); the file is several times bigger than a copy.
+    (8 and 10 bit YCbCr, grey, 8 bit RGB); the file is several times bigger than a copy.
 
     Raises:
         MediaError: the source cannot be read or has too few frames.
     """
-    kept = pixel_format if pixel_format in _X264_FORMATS else "yuv444p"
+    rgb = pixel_format in _RGB_FORMATS
+    kept = "bgr24" if rgb else pixel_format if pixel_format in _X264_FORMATS else "yuv444p"
     stream = _frames(ffmpeg.input(_url(source), noautorotate=None), first_frame, n_frames)
-    _encode(stream, target, n_frames, where=source, qp=0, pix_fmt=kept)
+    _encode(stream, target, n_frames, where=source, codec="libx264rgb" if rgb else "libx264", qp=0, pix_fmt=kept)
 
 
 def _url(path: Path) -> str:
@@ -90,9 +92,9 @@ def _frames(stream: Any, first_frame: int, n_frames: int) -> Any:
     return kept.filter("setpts", "PTS-STARTPTS")
 
 
-def _encode(stream: Any, target: Path, n_frames: int, *, where: Path, **quality: Any) -> None:
+def _encode(stream: Any, target: Path, n_frames: int, *, where: Path, codec: str = "libx264", **quality: Any) -> None:
     options = {
-        "c:v": "libx264",
+        "c:v": codec,
         "threads:v": 1,
         "flags:v": "+bitexact",
         "fflags": "+bitexact",

@@ -53,10 +53,8 @@ def case_media(root: Path, videos: Path, case: str) -> list[Path]:
     """Finds the video of a case: ``case_XXXX.mp4`` under ``videos``, or a video in ``videos/case_XXXX/``.
 
     Other spellings of the name and other video suffixes are accepted. A case
-    has one video, whatever ``Segment.media`` calls it.
-
-    Raises:
-        InputError: several files could be the video of this case.
+    has one video, whatever ``Segment.media`` calls it; where several files could
+    be it, all are returned.
     """
     del root  # the video is found by the name of its case alone
     return layout.videos(videos, case)

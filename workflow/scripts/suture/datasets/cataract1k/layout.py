@@ -14,33 +14,54 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from suture.errors import InputError
-
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".mpg", ".mpeg", ".webm", ".wmv", ".ts")
 
 _SETTLED_NS = 2_000_000_000
 _CASE = re.compile(r"case[ _-]?(\d+)", re.IGNORECASE)
 # The images of case_5315 are named case_53153_<k>.png.
 _ODD_IMAGE_NUMBERS = {"53153": "5315"}
-# Folders that hold case folders, lower case, below the root or its folder "annotations".
+# Folders that hold case folders, or a folder "cases" with them: lower case, below the root or its folder "annotations".
 _PARENTS = (
-    ("phase_annotations",),
-    ("segment_annotations",),
-    ("segment_annotations", "cases"),
-    ("cases",),
-    ("coco_annotations",),
-    ("coco-annotations",),
-    ("images_and_supervisely_annotations",),
-    ("images-and-supervisely-annotations",),
+    "phase_annotations",
+    "segment_annotations",
+    "cases",
+    "coco_annotations",
+    "coco-annotations",
+    "images_and_supervisely_annotations",
+    "images-and-supervisely-annotations",
 )
 
 
 @dataclass
 class Listing:
-    """The entries of a folder: by lower-case name, and by the case in their name."""
+    """The entries of a folder: by lower-case name; case folders and videos also by the case they are named after.
 
+    Paths are plain strings here: 10,000 cases ask while a Snakefile is parsed.
+    """
+
+    folder: str
     names: dict[str, list[str]] = field(default_factory=dict)
     cases: dict[str, list[str]] = field(default_factory=dict)
+    videos: dict[str, list[str]] = field(default_factory=dict)
+
+    def named(self, name: str) -> list[str]:
+        """Returns the paths of the entries of this name (lower case)."""
+        return [f"{self.folder}/{one}" for one in self.names.get(name, ())]
+
+    def ending(self, *suffixes: str) -> list[str]:
+        """Returns the paths of the entries that end like this; hidden ones are what macOS leaves on foreign disks."""
+        names = self.names.items()
+        return [
+            f"{self.folder}/{one}" for name, all_ in names if name.endswith(suffixes) for one in all_ if one[0] != "."
+        ]
+
+    def folders_of(self, case: str) -> list[str]:
+        """Returns the paths of the folders named after a case."""
+        return [f"{self.folder}/{one}" for one in self.cases.get(case, ())]
+
+    def videos_of(self, case: str) -> list[str]:
+        """Returns the paths of the videos named after a case."""
+        return [f"{self.folder}/{one}" for one in self.videos.get(case, ())]
 
 
 def case_of(name: str) -> str | None:
@@ -62,7 +83,7 @@ def shown(root: Path, path: Path) -> str:
 
 def case_ids(root: Path) -> list[str]:
     """Lists the cases that have a folder under ``root``, sorted."""
-    return sorted({case for parent in _parents(root) for case in _listing(parent).cases})
+    return sorted({case for parent in _parents(root) for case in parent.cases})
 
 
 def annotation_files(root: Path, case: str) -> tuple[list[Path], list[Path]]:
@@ -71,85 +92,63 @@ def annotation_files(root: Path, case: str) -> tuple[list[Path], list[Path]]:
     The publisher ships the same objects as COCO and as Supervisely files:
     where both are there, COCO is read.
     """
-    phases: list[Path] = []
-    coco: list[Path] = []
-    supervisely: list[Path] = []
-    for folder in (parent / name for parent in _parents(root) for name in _listing(parent).cases.get(case, ())):
-        phases += _entries(folder, "_annotations_phases.csv")
-        # The publisher's own scripts look for this name, which the release does not have.
-        phases += _entries(folder, "_annotations.csv")
-        for below in (folder, *_named(folder, "annotations")):
-            coco += _named(below, "instances.json")
-        for below in _named(folder, "ann"):
-            supervisely += _entries(below, ".json")
-    return sorted(phases), sorted(coco) or sorted(supervisely)
+    phases: list[str] = []
+    coco: list[str] = []
+    supervisely: list[str] = []
+    for folder in (_list(one) for parent in _parents(root) for one in parent.folders_of(case)):
+        # The publisher's own scripts look for the second name, which the release does not have.
+        phases += folder.ending("_annotations_phases.csv", "_annotations.csv")
+        coco += folder.named("instances.json")
+        for below in folder.named("annotations"):
+            coco += _list(below).named("instances.json")
+        for below in folder.named("ann"):
+            supervisely += _list(below).ending(".json")
+    return sorted(map(Path, phases)), sorted(map(Path, coco or supervisely))
 
 
 def videos(root: Path, case: str) -> list[Path]:
-    """Returns the video of a case, as a list of one, or of none.
-
-    Raises:
-        InputError: several files could be the video of this case.
-    """
-    for folder in (root, *_named(root, "videos")):
-        exact = folder / f"{case}.mp4"
-        if exact.is_file():
-            return [exact]
-        named = [one for one in _video_files(folder) if case_of(one.stem) == case]
-        own = [one for name in _listing(folder).cases.get(case, ()) for one in _video_files(folder / name)]
-        found = sorted(named or [one for one in own if case_of(one.stem) == case] or own)
-        if len(found) > 1:
-            raise InputError(
-                f"{case} has {len(found)} video files: {', '.join(one.name for one in found)}",
-                where=found[0].parent,
-                fix=f"name the right one {case}.mp4, in {folder}",
-            )
+    """Returns the video of a case, as a list; several where it is not clear which one it is."""
+    top = _list(str(root))
+    for folder in (top, *map(_list, top.named("videos"))):
+        own = [_list(one) for one in folder.folders_of(case)]
+        named = folder.videos_of(case) or [one for below in own for one in below.videos_of(case)]
+        exact = [one for one in named if one.endswith(f"/{case}.mp4")]
+        found = exact or named or [one for below in own for one in below.ending(*VIDEO_SUFFIXES)]
         if found:
-            return found
+            return sorted(map(Path, found))
     return []
 
 
-def _parents(root: Path) -> Iterator[Path]:
-    for base in (root, *_named(root, "annotations")):
+def _parents(root: Path) -> Iterator[Listing]:
+    top = _list(str(root))
+    for base in (top, *map(_list, top.named("annotations"))):
         yield base
-        for levels in _PARENTS:
-            here = [base]
-            for level in levels:
-                here = [one for folder in here for one in _named(folder, level)]
-            yield from here
+        for below in (_list(one) for name in _PARENTS for one in base.named(name)):
+            yield below
+            yield from map(_list, below.named("cases"))
 
 
-def _named(folder: Path, name: str) -> list[Path]:
-    return [folder / one for one in _listing(folder).names.get(name, ())]
-
-
-def _entries(folder: Path, suffix: str) -> list[Path]:
-    # "._x" files are what macOS leaves on foreign disks.
-    names = _listing(folder).names.items()
-    return [folder / one for name, all_ in names if name.endswith(suffix) and name[0] != "." for one in all_]
-
-
-def _video_files(folder: Path) -> list[Path]:
-    return [one for suffix in VIDEO_SUFFIXES for one in _entries(folder, suffix)]
-
-
-def _listing(folder: Path) -> Listing:
+def _list(folder: str) -> Listing:
     try:
-        changed_ns = folder.stat().st_mtime_ns
+        changed_ns = Path(folder).stat().st_mtime_ns
         # A folder's time of change is coarse: one that was changed just now may change again unnoticed.
         settled = time.time_ns() - changed_ns > _SETTLED_NS
-        return _settled_scan(str(folder), changed_ns) if settled else _scan(str(folder))
+        return _settled_scan(folder, changed_ns) if settled else _scan(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return Listing()
+        return Listing(folder)
 
 
 def _scan(folder: str) -> Listing:
-    found = Listing()
-    for name in sorted(entry.name for entry in os.scandir(folder)):
+    found = Listing(folder)
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries)
+    for name in names:
         found.names.setdefault(name.lower(), []).append(name)
-        case = case_of(name)
+        stem, _, suffix = name.rpartition(".")
+        by_case = found.videos if f".{suffix.lower()}" in VIDEO_SUFFIXES else found.cases
+        case = case_of(stem if by_case is found.videos else name)
         if case is not None:
-            found.cases.setdefault(case, []).append(name)
+            by_case.setdefault(case, []).append(name)
     return found
 
 

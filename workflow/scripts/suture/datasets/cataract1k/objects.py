@@ -110,7 +110,7 @@ def read(root: Path, paths: Sequence[Path], case: str) -> tuple[tuple[Scene, ...
             ) from error
     _check_case(images, case, paths)
     scenes: dict[int, Scene] = {}
-    for image in sorted(images, key=lambda one: one.name):
+    for image in images:
         match = _INDEX.search(image.name)
         time_s = frame_time(int(match[1])) if match else None
         if match is None:

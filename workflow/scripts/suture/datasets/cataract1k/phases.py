@@ -14,7 +14,7 @@ from suture.datasets.cataract1k import layout
 from suture.errors import InputError
 from suture.records import Rejection, Segment
 
-IDLE = "Idle"
+IDLE = "idle"
 PHASES = (
     "Incision",
     "Viscoelastic",
@@ -111,8 +111,9 @@ def _label(path: Path, line: int, published: str) -> str:
 
 
 def _other_case(row: delimited.Row, case: str) -> bool:
-    number = delimited.plain(row.cells.get("caseId", "")).removeprefix("case")
-    return number not in ("", case.removeprefix("case_"))
+    # A spreadsheet or pandas may have made 4687.0 of 4687, and 12 of 0012.
+    number = delimited.plain(row.cells.get("caseId", "").removesuffix(".0")).removeprefix("case")
+    return number != "" and number.lstrip("0") != case.removeprefix("case_").lstrip("0")
 
 
 def _check_case(path: Path, table: delimited.Table, case: str) -> None:
@@ -130,7 +131,6 @@ def _without_overlap(segments: list[Segment], case: str, shown: str) -> tuple[tu
     rejected: list[Rejection] = []
     last: Segment | None = None
     for one in sorted(segments, key=lambda s: (s.start_s, s.end_s, s.row)):
-        assert one.end_s is not None
         if last is not None and last.end_s is not None and one.start_s < last.end_s - _ROUNDING_S:
             same = (one.label, one.start_s, one.end_s) == (last.label, last.start_s, last.end_s)
             reason = "duplicate_segment" if same else "overlapping_segment"
@@ -142,5 +142,5 @@ def _without_overlap(segments: list[Segment], case: str, shown: str) -> tuple[tu
             rejected.append(Rejection(stage="annotations", reason=reason, case=case, where=where, detail=detail))
             continue
         kept.append(one)
-        last = one if last is None or last.end_s is None or one.end_s > last.end_s else last
+        last = one
     return tuple(kept), rejected

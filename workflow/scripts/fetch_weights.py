@@ -1,0 +1,38 @@
+"""Brings a base model into a folder, once: training and prediction run offline.
+
+Run as:
+    python workflow/scripts/fetch_weights.py --family qwen2_5_vl --model small --output models/small
+    python workflow/scripts/fetch_weights.py --family qwen2_5_vl --model Qwen/Qwen2.5-VL-7B-Instruct \\
+        --revision COMMIT --output models/qwen
+
+small is built here, with random weights. A folder is checked and linked. A hub
+model is fetched at a pinned commit; a token for gated models comes from the
+environment variable HF_TOKEN only. weights.json has the digest of each file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from suture import registry
+from suture.cli import Parser, run
+from suture.weights import fetch
+
+
+def parser() -> Parser:
+    p = Parser(__doc__)
+    p.add_argument("--family", required=True, metavar="NAME", help="model family", choices=registry.names("model family"))
+    p.add_argument("--model", required=True, metavar="small|DIR|ID", help="what to fetch")
+    p.add_argument("--revision", metavar="COMMIT", help="commit of a hub model")
+    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="model folder to write")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    found = fetch(args.family, args.model, args.revision, args.output)
+    print(f"{len(found['files'])} files, {found['parameters']:,} parameters")
+
+
+if __name__ == "__main__":
+    run(main, parser())

@@ -1,0 +1,244 @@
+"""Cuts one case: planned clips become files, whose wanted frames are the source's to the bit.
+
+For each clip, in this order: a copy of packets from the nearest key packet;
+from an earlier one; a lossless re-encoding. A copy whose start is an
+instantaneous refresh (IDR) is exact by the codec's standard; with ``auto`` one
+such copy of each file is still decoded and compared, and so is every copy that
+starts otherwise. What could not be made exact is rejected, never kept.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from suture import files
+from suture.progress import progress
+from suture.records import Clip, Rejection
+from suture.video.image import IMAGE_SUFFIXES, copy_image
+from suture.video.index import Index, read_index
+from suture.video.reading import MediaError, open_video
+from suture.video.reencode import reencode_lossless
+from suture.video.remux import plan_copy, start_positions, write_copy
+from suture.video.verify import SourceFrames, clip_digests, nearby_digests
+from suture.windows import PlannedClip
+
+CHECKS = ("auto", "full", "none")
+OVERHANG_S = 0.5
+"""Annotation tools round the length of a video: a clip may reach this far beyond it."""
+
+Media = Mapping[str, Path | MediaError]
+
+
+def cut_case(
+    case: str, planned: Sequence[PlannedClip], media: Media, videos: Path, folder: Path, *, check: str, bar: bool
+) -> tuple[list[Clip], list[Rejection]]:
+    """Cuts all clips of one case into a folder.
+
+    Args:
+        case: the case's id.
+        planned: its clips.
+        media: for each media name of the plan its file, or why there is none.
+        videos: the root that sources are named relative to.
+        folder: an existing folder for the clips.
+        check: ``auto``, ``full`` (every clip decoded and compared) or ``none``.
+        bar: show a progress bar over the clips.
+
+    Returns:
+        The clips sorted by id, and a rejection for each planned clip that
+        could not be made; each file and reason is also said once on stderr.
+    """
+    clips: list[Clip] = []
+    rejected: list[Rejection] = []
+    said: Counter[tuple[str, str]] = Counter()
+    ordered = sorted(planned, key=lambda clip: clip.media)
+    todo = progress(ordered, what=f"cutting {case}", unit="clip") if bar else iter(ordered)
+    for name, wanted in groupby(todo, key=lambda clip: clip.media):
+        for plan, made in _cut_media(case, wanted, media[name], videos, folder, check):
+            if isinstance(made, Clip):
+                clips.append(made)
+                continue
+            found = media[name]
+            source = name if isinstance(found, MediaError) else _relative(found, videos)
+            rejected.append(_rejection(case, plan, source, made))
+            said[(str(made.where or name), f"{made.problem} ({made.reason})")] += 1
+    for (where, problem), count in said.items():
+        _say(case, where, f"{problem}: {count} clip{'s' if count > 1 else ''} left out")
+    return sorted(clips, key=lambda clip: clip.id), rejected
+
+
+def clip_file(clip: PlannedClip) -> str:
+    """Names the file of a clip: an image keeps its kind, all else is MP4."""
+    suffix = Path(clip.media).suffix.lower()
+    return f"{clip.id}{suffix if suffix in IMAGE_SUFFIXES else '.mp4'}"
+
+
+def _relative(path: Path, videos: Path) -> str:
+    return Path(os.path.relpath(path, videos)).as_posix()
+
+
+def _rejection(case: str, clip: PlannedClip, source: str, error: MediaError) -> Rejection:
+    span = f"{clip.phase} from {clip.start_s:g} s" + ("" if clip.end_s is None else f" to {clip.end_s:g} s")
+    return Rejection(
+        stage="cut",
+        reason=error.reason,
+        case=case,
+        where=f"{source}, annotation row {clip.row}",
+        detail=f"{span}: {error.problem}",
+    )
+
+
+def _say(case: str, where: str, text: str) -> None:
+    print(f"cut_videos: {case}, {where}: {text}", file=sys.stderr)
+
+
+def _cut_media(
+    case: str, wanted: Iterator[PlannedClip], path: Path | MediaError, videos: Path, folder: Path, check: str
+) -> Iterator[tuple[PlannedClip, Clip | MediaError]]:
+    """Makes the clips of one media file, one after the other, or says why not."""
+    failed: MediaError | None = path if isinstance(path, MediaError) else None
+    cutter: _ImageCutter | _VideoCutter | None = None
+    for clip in wanted:
+        if failed is None and cutter is None:
+            assert isinstance(path, Path)
+            kind = _ImageCutter if path.suffix.lower() in IMAGE_SUFFIXES else _VideoCutter
+            try:
+                cutter = kind(case, path, videos, folder, check)
+            except MediaError as error:
+                failed = error
+        if cutter is None:
+            assert failed is not None
+            yield clip, failed
+            continue
+        try:
+            yield clip, cutter.cut(clip)
+        except MediaError as error:
+            yield clip, error
+    if cutter is not None:
+        for note, count in cutter.notes.items():
+            _say(case, str(cutter.path), f"{count} clip{'s' if count > 1 else ''} {note}")
+
+
+class _Cutter:
+    """What images and videos share: where things lie and how a clip's record is made."""
+
+    def __init__(self, case: str, path: Path, videos: Path, folder: Path, check: str) -> None:
+        self.case, self.path, self.folder, self.check = case, path, folder, check
+        self.source = _relative(path, videos)
+        self.source_sha256 = files.sha256_file(path)
+        self.notes: Counter[str] = Counter()
+
+
+class _ImageCutter(_Cutter):
+    """Copies one image."""
+
+    def cut(self, clip: PlannedClip) -> Clip:
+        target = self.folder / clip_file(clip)
+        width, height = copy_image(self.path, target)
+        return Clip(
+            id=clip.id,
+            case=self.case,
+            phase=clip.phase,
+            start_s=clip.start_s,
+            end_s=clip.start_s if clip.end_s is None else clip.end_s,
+            path=f"{self.case}/{target.name}",
+            first_frame=0,
+            n_frames=1,
+            fps=0.0,
+            width=width,
+            height=height,
+            method="image",
+            sha256=files.sha256_file(target),
+            source=self.source,
+            source_sha256=self.source_sha256,
+        )
+
+
+class _VideoCutter(_Cutter):
+    """Cuts one video file: indexed once, each clip checked as far as it needs to be."""
+
+    def __init__(self, case: str, path: Path, videos: Path, folder: Path, check: str) -> None:
+        super().__init__(case, path, videos, folder, check)
+        self.index: Index = read_index(path)
+        self.frames = SourceFrames(path)
+        self.sampled = False
+        if not self.index.packets:
+            _say(case, str(path), "its packets have no usable times: clips are re-encoded without loss")
+        if self.index.truncated:
+            _say(case, str(path), f"cut off: it ends at {self.index.duration_s:.3f} s")
+
+    def cut(self, clip: PlannedClip) -> Clip:
+        """Makes one clip.
+
+        Raises:
+            MediaError: past_end, truncated, no_frames, or it cannot be made exact.
+        """
+        frames = self._wanted(clip)
+        target = self.folder / clip_file(clip)
+        method, first_frame = self._make(frames, target)
+        return Clip(
+            id=clip.id,
+            case=self.case,
+            phase=clip.phase,
+            start_s=clip.start_s,
+            end_s=round(self.index.duration_s, 3) if clip.end_s is None else clip.end_s,
+            path=f"{self.case}/{target.name}",
+            first_frame=first_frame,
+            n_frames=len(frames),
+            fps=round(float(self.index.rate), 6),
+            width=self.index.width,
+            height=self.index.height,
+            method=method,
+            sha256=files.sha256_file(target),
+            source=self.source,
+            source_sha256=self.source_sha256,
+        )
+
+    def _wanted(self, clip: PlannedClip) -> range:
+        index, end_s = self.index, clip.end_s
+        if index.truncated and (end_s is None or end_s > index.duration_s):
+            raise self._error("truncated", "reaches beyond the end of a file that is cut off")
+        if end_s is not None and end_s > index.duration_s + OVERHANG_S:
+            raise self._error("past_end", f"reaches beyond the video's end at {index.duration_s:.3f} s")
+        frames = index.frames_between(clip.start_s, end_s)
+        if not frames:
+            raise self._error("no_frames", "no frame lies in this stretch")
+        return frames
+
+    def _make(self, frames: range, target: Path) -> tuple[str, int]:
+        """Writes the clip; returns how, and the number of its first wanted frame."""
+        for attempt, start in enumerate(start_positions(self.index, frames[0])):
+            plan = plan_copy(self.index, frames, start)
+            with open_video(self.path) as (source, stream):
+                written = write_copy(self.index, source, stream, plan, target)
+            if written and self._is_exact(start, frames, target, plan.first_frame):
+                if attempt:
+                    self.notes["copied from a key packet further back, to be exact"] += 1
+                return "copy", plan.first_frame
+        reencode_lossless(self.path, frames[0], len(frames), target, pixel_format=self.index.pixel_format)
+        if self.check != "none" and clip_digests(target, 0, len(frames)) != self.frames.digests(frames):
+            target.unlink()
+            raise self._error("not_exact", f"its frames ({self.index.pixel_format}) cannot be kept to the bit")
+        self.notes["re-encoded without loss: no copy gives their frames to the bit"] += 1
+        return "reencode", 0
+
+    def _is_exact(self, start: int, frames: range, target: Path, first_frame: int) -> bool:
+        if self.check == "none":
+            return True
+        if self.check == "auto" and self.index.proven and (start == 0 or self.index.packets[start].key == "refresh"):
+            if self.sampled:
+                return True
+            self.sampled = clip_digests(target, first_frame, len(frames)) == nearby_digests(self.index, frames)
+            if self.sampled:
+                return True
+            # The one sample differs: trust nothing about this file, compare every clip with a full decode.
+            self.check = "full"
+        expected = self.frames.digests(frames)
+        return len(expected) == len(frames) and clip_digests(target, first_frame, len(frames)) == expected
+
+    def _error(self, reason: str, problem: str) -> MediaError:
+        return MediaError(problem, reason=reason, where=self.path)

@@ -1,0 +1,89 @@
+"""Samples from the questions that a dataset's publisher already wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from suture import files, windows
+from suture.datasets.base import Adapter
+from suture.records import Case, Clip, Rejection, Sample, Segment
+
+STAGE = "ingest"
+
+# Given a case, a segment and the id that cutting gives its clip: the reason why it cannot be used, or None.
+Check = Callable[[Case, Segment, str], tuple[str, str] | None]
+
+
+def samples(case: Case, check: Check) -> tuple[list[Sample], list[Rejection]]:
+    """Makes one sample of each segment that has questions; its id is that of its clip.
+
+    Clip ids are those that cutting gives (:func:`windows.plan_case`). Rejections:
+    the adapter's own, those of ``check``, and not_a_clip for questions about a
+    stretch that is cut into windows, so that no single clip answers them.
+    """
+    made: list[Sample] = []
+    rejected = list(case.rejected)
+    for segment, clip in _clips(case):
+        problem = check(case, segment, clip) if segment.whole else ("not_a_clip", "its stretch is cut into windows")
+        if problem is None:
+            made.append(
+                Sample(
+                    id=clip,
+                    case=case.id,
+                    clip=clip,
+                    phase=segment.label,
+                    turns=segment.turns,
+                    origin="annotation",
+                )
+            )
+        else:
+            reason, detail = problem
+            where = f"{segment.media}, annotation row {segment.row}"
+            detail = f"{case.id}, {where}: {detail}"
+            rejected.append(Rejection(stage=STAGE, reason=reason, case=case.id, where=where, detail=detail))
+    return made, rejected
+
+
+def _clips(case: Case) -> Iterator[tuple[Segment, str]]:
+    """Yields the segments that have questions, each with its clip's id ('' where it gives no single clip)."""
+    planned, _ = windows.plan_case(case, mode="exact")
+    ids = {(one.media, one.start_s, one.end_s): one.id for one in planned}
+    for segment in case.segments:
+        if segment.turns:
+            yield segment, ids.get((segment.media, segment.start_s, segment.end_s), "")
+
+
+def any_media() -> Check:
+    """Accepts every segment: no media is looked for."""
+    return lambda case, segment, clip: None
+
+
+def cut_clips(clips: list[Clip]) -> Check:
+    """Accepts the segments whose clip has been cut, from the same file and start."""
+    by_id = {clip.id: clip for clip in clips}
+
+    def check(case: Case, segment: Segment, name: str) -> tuple[str, str] | None:
+        clip = by_id.get(name)
+        if clip is None:
+            return "clip_missing", f"clip {name} was not cut; the reason is among the rejections of cutting"
+        if clip.case != case.id or abs(clip.start_s - segment.start_s) > 0.001:
+            return "clip_differs", f"clip {name} is of case {clip.case} from {clip.start_s:g} s: cut again"
+        return None
+
+    return check
+
+
+def media_under(videos: Path, adapter: Adapter, root: Path) -> Check:
+    """Accepts the segments whose media file exists; a case with one file needs no matching name."""
+    existing: dict[str, list[Path]] = {}
+
+    def check(case: Case, segment: Segment, clip: str) -> tuple[str, str] | None:
+        if case.id not in existing:
+            existing[case.id] = adapter.case_media(root, videos, case.id)
+        named = {path.relative_to(videos).as_posix() for path in existing[case.id]}
+        if segment.media in named or files.inside(videos, segment.media).is_file():
+            return None
+        return "media_missing", f"no file {segment.media} under {videos.name}/"
+
+    return check

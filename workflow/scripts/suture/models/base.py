@@ -1,0 +1,114 @@
+"""What a model family offers. A family is a module with the names of :class:`Family`.
+
+A family supplies model, inputs and loss; never a training loop. Loop, caches,
+augmentation, checkpoints and prediction know no family by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from suture.records import Turn
+from suture.video.reading import Frames
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+Batch = Mapping[str, "torch.Tensor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    """Frames as a model sees them: uint8 [n, height, width, 3], ``frame_seconds`` apart (0: one frame)."""
+
+    frames: Frames
+    frame_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One conversation, ready to be collated.
+
+    ``labels`` equal ``input_ids`` on the assistant's answers and what ends
+    them, and are -100 everywhere else. ``media`` holds the family's own
+    tensors for the video, empty where there is none.
+    """
+
+    input_ids: list[int]
+    labels: list[int]
+    media: Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a model said. ``truncated``: it had not ended within its budget of tokens."""
+
+    text: str
+    truncated: bool
+
+
+class VideoModel(Protocol):
+    """A loaded model with its processor."""
+
+    model: PreTrainedModel
+    system_prompt: str
+    max_length: int
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuses a frame size that the vision tower cannot take.
+
+        Raises:
+            InputError: naming the sizes that it can.
+        """
+        ...
+
+    def count_tokens(self, turns: Sequence[Turn], shape: tuple[int, int, int] | None) -> int:
+        """Counts the tokens of a conversation with a video of (frames, height, width), without its pixels."""
+        ...
+
+    def encode(self, turns: Sequence[Turn], video: Video | None, *, for_reply: bool = False) -> Example:
+        """Turns a conversation into token ids, labels and media.
+
+        With ``for_reply`` the last turn is a question whose answer is asked
+        for: its ``answer`` is not read, and the ids end where the answer starts.
+        """
+        ...
+
+    def collate(self, examples: Sequence[Example], *, pad_left: bool = False) -> dict[str, torch.Tensor]:
+        """Pads examples to one batch for ``loss``, or, padded left, for ``generate``."""
+        ...
+
+    def loss(self, model: torch.nn.Module, batch: Batch, n_labels: torch.Tensor | int | None) -> torch.Tensor:
+        """Returns the summed cross-entropy over labelled tokens, divided by ``n_labels``.
+
+        ``model`` is :attr:`model`, perhaps wrapped. ``n_labels`` counts the
+        labels of all batches of an optimiser step; None: those of this batch.
+        """
+        ...
+
+    def generate(self, batch: Batch, max_new_tokens: int) -> list[Reply]:
+        """Answers greedily, one reply a row."""
+        ...
+
+
+class Family(Protocol):
+    """A module in ``suture/models``."""
+
+    SYSTEM_PROMPT: str
+    """Used where a model folder does not bring its own."""
+
+    def build_small(self, folder: Path) -> None:
+        """Saves a small model with random weights and its processor, the same bytes each time."""
+        ...
+
+    def load(self, folder: Path, system_prompt: str | None = None) -> VideoModel:
+        """Loads a model folder by the library's own classes.
+
+        Raises:
+            InputError: the folder holds no such model, or tensors are missing or unexpected.
+        """
+        ...

@@ -1,0 +1,124 @@
+"""Answers of a model to the questions of samples, never helped by a gold answer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from suture.errors import InputError
+from suture.frames import FrameCache
+from suture.models.base import Example, Reply, VideoModel
+from suture.progress import progress
+from suture.records import Prediction, Sample
+from suture.training.data import video_of
+
+History = Literal["own", "none"]
+
+
+def predict(
+    model: VideoModel,
+    samples: Sequence[Sample],
+    cache: FrameCache,
+    *,
+    history: History,
+    max_new_tokens: int,
+    batch_size: int,
+    clip_of: Mapping[str, str] | None = None,
+) -> list[Prediction]:
+    """Answers each turn of each sample, greedily, in batches.
+
+    Args:
+        model: the model.
+        samples: their frames are in ``cache``.
+        cache: the frames.
+        history: ``own``: a question comes after the model's own answers to the
+            questions before it, as in training, where all turns of a clip are
+            one conversation. ``none``: each question on its own.
+        max_new_tokens: longest answer; one that had not ended is marked ``truncated``.
+        batch_size: questions answered at once.
+        clip_of: for each clip, the clip to show in its place.
+
+    Returns:
+        Predictions sorted by sample id and turn.
+
+    Raises:
+        InputError: a question does not fit the model's length with its answer, named.
+    """
+    said: dict[tuple[str, int], Reply] = {}
+
+    def prompt(sample: Sample, number: int) -> Example:
+        earlier = range(number) if history == "own" else range(0)
+        turns = [replace(sample.turns[i], answer=said[sample.id, i].text) for i in earlier]
+        question = replace(sample.turns[number], answer="")
+        video = video_of(cache, clip_of[sample.clip] if clip_of else sample.clip)
+        example = model.encode([*turns, question], video, for_reply=True)
+        if len(example.input_ids) + max_new_tokens > model.max_length:
+            raise InputError(
+                f"question {number} has {len(example.input_ids)} tokens; with {max_new_tokens} for the answer "
+                f"that is more than the model's {model.max_length}",
+                where=f"sample {sample.id}",
+                fix="lower --max-new-tokens, cache fewer frames, or use --history none",
+            )
+        return example
+
+    questions = [(sample, number) for sample in samples for number in range(len(sample.turns))]
+    # With history, all first questions come before all second ones.
+    levels = [[q for q in questions if q[1] == n] for n in range(max((len(s.turns) for s in samples), default=0))]
+    batches = [
+        level[at : at + batch_size]
+        for level in (levels if history == "own" else [questions])
+        for at in range(0, len(level), batch_size)
+    ]
+    for batch in progress(batches, what="predict", unit="batch"):
+        inputs = model.collate([prompt(sample, number) for sample, number in batch], pad_left=True)
+        replies = model.generate(inputs, max_new_tokens)
+        said |= {(sample.id, number): reply for (sample, number), reply in zip(batch, replies, strict=True)}
+    return [
+        Prediction(
+            id=sample.id,
+            case=sample.case,
+            clip=sample.clip,
+            turn=number,
+            kind=sample.turns[number].kind,
+            phase=sample.phase,
+            question=sample.turns[number].question,
+            answer=sample.turns[number].answer,
+            prediction=said[sample.id, number].text,
+            truncated=said[sample.id, number].truncated,
+        )
+        for sample, number in sorted(questions, key=lambda q: (q[0].id, q[1]))
+    ]
+
+
+def shuffled_clips(samples: Sequence[Sample]) -> dict[str, str]:
+    """Gives each clip another one in its place, the same way each time.
+
+    The clips stand in a row, case by case, in an order without meaning (by
+    hash), and move on by the size of the largest case: each clip is shown once,
+    none in its own place, and in the place of another case's wherever no case
+    has more than half of the clips.
+
+    Raises:
+        InputError: there is only one clip.
+    """
+    case_of = {sample.clip: sample.case for sample in samples}
+    if len(case_of) < 2:
+        raise InputError("videos cannot be shuffled among fewer than two clips")
+
+    def by_hash(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    row = sorted(case_of, key=lambda clip: (by_hash(case_of[clip]), by_hash(clip)))
+    step = max(Counter(case_of.values()).values())
+    if step == len(row):
+        step = 1
+    return {clip: row[(at + step) % len(row)] for at, clip in enumerate(row)}
+
+
+def chunk_of(samples: Sequence[Sample], *, chunk: int, chunks: int) -> list[Sample]:
+    """Returns the ``chunk``-th of ``chunks`` parts of the samples in the order of their ids."""
+    ordered = sorted(samples, key=lambda sample: sample.id)
+    return ordered[len(ordered) * chunk // chunks : len(ordered) * (chunk + 1) // chunks]

@@ -1,0 +1,47 @@
+"""Which media file a segment speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from suture.datasets.base import Adapter
+from suture.errors import InputError
+from suture.video.reading import MediaError
+
+
+def find_media(
+    adapter: Adapter, root: Path, videos: Path, case: str, names: Iterable[str]
+) -> dict[str, Path | MediaError]:
+    """Finds the files of the media that a case's segments name.
+
+    Annotation and file may differ in folder, letter case and suffix: the name
+    is looked for as it stands, then by its last part, then without suffix; a
+    case with one name and one file needs no match at all.
+
+    Returns:
+        For each name its file, or why there is none (media_missing, media_ambiguous).
+    """
+    names = sorted(set(names))
+    try:
+        present = adapter.case_media(root, videos, case)
+    except InputError as error:
+        unclear = MediaError(error.problem, reason="media_ambiguous", where=error.where, fix=error.fix)
+        return dict.fromkeys(names, unclear)
+    found: dict[str, Path | MediaError] = {}
+    for name in names:
+        wanted = PurePosixPath(name)
+        matches = [path for path in present if path == videos / name]
+        matches = matches or [path for path in present if path.name.casefold() == wanted.name.casefold()]
+        matches = matches or [path for path in present if path.stem.casefold() == wanted.stem.casefold()]
+        if not matches and len(names) == len(present) == 1:
+            matches = present
+        found[name] = matches[0] if len(matches) == 1 else _none_of(videos / name, matches)
+    return found
+
+
+def _none_of(path: Path, matches: list[Path]) -> MediaError:
+    if matches:
+        several = ", ".join(str(match) for match in matches)
+        return MediaError(f"several files could be this one: {several}", reason="media_ambiguous", where=path)
+    return MediaError("media file not found", reason="media_missing", where=path)

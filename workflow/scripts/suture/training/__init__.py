@@ -1,0 +1,1 @@
+"""The training core: data in a reproducible order, one loop for all families, checkpoints that chain."""

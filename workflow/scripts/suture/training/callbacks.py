@@ -1,0 +1,146 @@
+"""What happens around the optimiser's steps: when to stop, when to save, what a user sees."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from suture.errors import SutureError
+
+
+class TrainingFailed(SutureError):
+    """Training that cannot go on, and would fail the same way again."""
+
+
+class StopAt(TrainerCallback):
+    """Saves and stops when a segment's last step is done; the schedule's end is not moved.
+
+    At the last step of all, the validation loss is taken first.
+    """
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        if state.global_step >= self._step:
+            control.should_save = True
+            control.should_training_stop = True
+        if state.global_step >= state.max_steps and args.do_eval:
+            control.should_evaluate = True
+        return control
+
+
+class StopInTime(TrainerCallback):
+    """Saves and stops at the next step's end when time runs out or SIGTERM came.
+
+    The signal's handler sets a flag and nothing else: the optimiser's step is
+    finished, so that what is saved can be continued to the bit.
+
+    Args:
+        deadline: moment on ``time.monotonic``'s clock, None for none. It is
+            kept by stopping when another step as long as the longest so far,
+            and half again for saving, would pass it.
+    """
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline = deadline
+        self._longest = 0.0
+        self._began = 0.0
+        self._signalled = False
+        self.reason = ""
+
+    def listen(self) -> None:
+        """Takes SIGTERM from now on."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signalled = True
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._began = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        now = time.monotonic()
+        self._longest = max(self._longest, now - self._began)
+        late = self._deadline is not None and now + 1.5 * self._longest > self._deadline
+        if (late or self._signalled) and not control.should_training_stop:
+            self.reason = "SIGTERM" if self._signalled else "the deadline"
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+
+class StopOnNaN(TrainerCallback):
+    """Fails the run when the loss is no longer a number, before anything of it is saved."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        for name in ("loss", "eval_loss"):
+            if logs and not math.isfinite(logs.get(name, 0.0)):
+                raise TrainingFailed(
+                    f"the {name} is {logs[name]} at step {state.global_step}",
+                    fix="lower the learning rate, raise warmup_ratio, or use precision fp32",
+                )
+
+
+class OnSave(TrainerCallback):
+    """Calls back with the step of each checkpoint once the library has written all of it."""
+
+    def __init__(self, saved: Callable[[int], None]) -> None:
+        self._saved = saved
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._saved(state.global_step)
+
+
+class Bar(TrainerCallback):
+    """A progress bar over the segment's steps with the last loss; sparse in a log file."""
+
+    def __init__(self, until_step: int) -> None:
+        self._until = until_step
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        interval = 0.5 if sys.stderr.isatty() else 30.0
+        self._bar = tqdm(
+            total=self._until,
+            initial=state.global_step,
+            desc="train",
+            unit="step",
+            mininterval=interval,
+            dynamic_ncols=True,
+        )
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        if self._bar is not None and logs and "loss" in logs:
+            self._bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()

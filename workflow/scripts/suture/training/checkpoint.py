@@ -1,0 +1,128 @@
+"""Checkpoints: which can be trusted, which may be continued, and how one becomes a segment's output.
+
+A checkpoint belongs to a run with certain options and data (its identity).
+Continuing one that belongs to another would give a model of neither.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from suture import files, model_folder
+from suture.errors import InputError
+
+MARK = "complete.json"
+LOG = "log.jsonl"
+STATE = "trainer_state.json"
+# What the library adds for itself: it holds paths of this machine and is not read when training goes on.
+LEFT_OUT = shutil.ignore_patterns(MARK, "training_args.bin")
+
+Identity = dict[str, Any]
+
+
+def mark_complete(checkpoint: Path, identity: Identity) -> None:
+    """Marks a checkpoint whose files are all written."""
+    files.write_json(checkpoint / MARK, identity)
+
+
+def latest(work_dir: Path, identity: Identity, *, last_step: int) -> tuple[int, Path] | None:
+    """Finds the furthest whole checkpoint of this very run in its work folder.
+
+    What is of another run, half-written or beyond ``last_step`` is deleted:
+    the library would otherwise count it among this run's.
+    """
+    found: dict[int, Path] = {}
+    for folder in sorted(work_dir.glob("checkpoint-*")):
+        step = int(folder.name.removeprefix("checkpoint-"))
+        mark = folder / MARK
+        if mark.is_file() and files.read_json(mark) == identity and step <= last_step:
+            found[step] = folder
+        else:
+            print(f"progress in {folder} is of another run or incomplete: not used", flush=True)
+            shutil.rmtree(folder)
+    return max(found.items()) if found else None
+
+
+def publish(checkpoint: Path, output: Path, *, card: dict[str, Any], logging_steps: int) -> None:
+    """Makes a checkpoint the output of its segment: whole, by one rename.
+
+    The output holds weights, optimiser, scheduler and random states, the log
+    of the run from its first step, and ``suture.json`` with ``card``.
+    """
+    state = files.read_json(checkpoint / STATE)
+    with files.atomic_dir(output) as temporary:
+        shutil.copytree(checkpoint, temporary, ignore=LEFT_OUT, copy_function=_link_or_copy, dirs_exist_ok=True)
+        files.write_jsonl(temporary / LOG, log_lines(state["log_history"], logging_steps))
+        model_folder.write_card(temporary, **card)
+
+
+def clear(work_dir: Path) -> None:
+    """Removes the progress of a job whose output is published."""
+    for folder in work_dir.glob("checkpoint-*"):
+        shutil.rmtree(folder)
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def log_lines(history: list[dict[str, Any]], every: int) -> list[dict[str, Any]]:
+    """Thins the per-step history: one line for each ``every`` steps, its loss the mean over them.
+
+    Lines with an ``eval_loss`` are all kept. A window that is not full yet
+    gives no line: a run in segments has the lines of one that never stopped.
+    """
+    lines: list[dict[str, Any]] = []
+    window: list[float] = []
+    for entry in history:
+        if "loss" in entry:
+            window.append(entry["loss"])
+            if entry["step"] % every == 0:
+                kept = {name: entry[name] for name in ("step", "grad_norm", "learning_rate") if name in entry}
+                lines.append({**kept, "loss": sum(window) / len(window)})
+                window = []
+        elif "eval_loss" in entry:
+            lines.append({"step": entry["step"], "eval_loss": entry["eval_loss"]})
+    return lines
+
+
+def check_chain(checkpoint: Path, identity: Identity, *, until_step: int) -> int:
+    """Checks that a segment's output can be continued with these options and data.
+
+    Returns:
+        The step it is at.
+
+    Raises:
+        InputError: it is no checkpoint, or it was made with something else, named.
+    """
+    card = model_folder.read_card(checkpoint)
+    if "step" not in card or not (checkpoint / STATE).is_file():
+        raise InputError("not a segment checkpoint", where=checkpoint, fix="give the --output of the segment before")
+    before = card["identity"]
+    for key in sorted({*before, *identity}):
+        if before.get(key) != identity.get(key):
+            raise InputError(
+                f"{key} was {_short(before.get(key))} in the segment before, now it is {_short(identity.get(key))}",
+                where=checkpoint,
+                fix="continue with what the run began with, or train from the first segment again",
+            )
+    step = int(card["step"])
+    if step >= until_step:
+        raise InputError(
+            f"the checkpoint is at step {step} already, --until-step is {until_step}",
+            where=checkpoint,
+            fix=f"give a step above {step}",
+        )
+    return step
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

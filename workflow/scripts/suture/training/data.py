@@ -1,0 +1,173 @@
+"""Training data: which sample at which position, and how it is varied there.
+
+A run is one long sequence of positions. Epoch, order, turn order and
+augmentation are functions of (seed, position), never of a generator's state:
+a run that was stopped continues exactly, with any number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from suture.errors import InputError
+from suture.frames import FrameCache
+from suture.models.base import Example, Video, VideoModel
+from suture.records import Rejection, Sample
+from suture.training.augment import augment, may_mirror
+
+# One stream of chance for each use: an option switched on does not move the others.
+_ORDER, _TURNS, _PIXELS = range(3)
+
+
+class Positions:
+    """Maps a position of the run to (epoch, index): each epoch is a permutation of its own.
+
+    Batches run on across the ends of epochs: each has its full size, and no
+    sample is seen twice before all are seen once.
+    """
+
+    def __init__(self, n: int, seed: int) -> None:
+        self._n = n
+        self._seed = seed
+        self._permutation = lru_cache(maxsize=2)(self._draw)
+
+    def _draw(self, epoch: int) -> list[int]:
+        order: list[int] = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(self._n).tolist()
+        return order
+
+    def __call__(self, position: int) -> tuple[int, int]:
+        epoch, at = divmod(position, self._n)
+        return epoch, self._permutation(epoch)[at]
+
+
+class TrainingSet(torch.utils.data.Dataset[Example]):
+    """The run as a sequence of examples, by position.
+
+    Args:
+        samples: what to learn from; each has its frames in ``cache``.
+        model: encodes conversations.
+        cache: the frames.
+        length: number of positions: steps x accumulation x batch.
+        seed: of order, turn order and augmentation.
+        augmented: vary frames by :func:`suture.training.augment.augment`.
+        shuffle_turns: ask a clip's questions in an order drawn anew each epoch.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        model: VideoModel,
+        cache: FrameCache,
+        *,
+        length: int,
+        seed: int,
+        augmented: bool,
+        shuffle_turns: bool,
+    ) -> None:
+        self._samples = list(samples)
+        self._model = model
+        self._cache = cache
+        self._length = length
+        self._seed = seed
+        self._augmented = augmented
+        self._shuffle_turns = shuffle_turns
+        self._positions = Positions(len(self._samples), seed)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, position: int) -> Example:
+        epoch, index = self._positions(position)
+        sample, turns = self._samples[index], list(self._samples[index].turns)
+        video = video_of(self._cache, sample.clip)
+        if self._shuffle_turns:
+            np.random.default_rng([self._seed, _TURNS, epoch, index]).shuffle(turns)  # type: ignore[arg-type]
+        if self._augmented:
+            random = np.random.default_rng([self._seed, _PIXELS, epoch, index])
+            frames = augment(video.frames, random, mirror=may_mirror(turns))
+            video = Video(frames=frames, frame_seconds=video.frame_seconds)
+        return self._model.encode(turns, video)
+
+
+class ValidationSet(torch.utils.data.Dataset[Example]):
+    """Samples as they are, each once, in the manifest's order."""
+
+    def __init__(self, samples: Sequence[Sample], model: VideoModel, cache: FrameCache) -> None:
+        self._samples = list(samples)
+        self._model = model
+        self._cache = cache
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Example:
+        sample = self._samples[index]
+        return self._model.encode(sample.turns, video_of(self._cache, sample.clip))
+
+
+def video_of(cache: FrameCache, clip: str) -> Video:
+    """Gives a clip's cached frames with their pace."""
+    return Video(frames=cache.frames(clip), frame_seconds=cache.entry(clip).frame_seconds)
+
+
+def usable(samples: Sequence[Sample], cache: FrameCache, *, where: object) -> tuple[list[Sample], list[Rejection]]:
+    """Divides samples into those whose frames are cached and those whose clip was rejected by the cache.
+
+    Raises:
+        InputError: a sample's clip is unknown to the cache, a sample has no
+            question, or nothing is left.
+    """
+    kept, rejections = [], []
+    for sample in samples:
+        if not sample.turns:
+            raise InputError(f"sample {sample.id!r} has no question", where=where, fix="leave it out")
+        if sample.clip in cache:
+            kept.append(sample)
+        elif sample.clip in cache.rejected:
+            reason = cache.rejected[sample.clip].rejected
+            rejections.append(
+                Rejection(
+                    stage="frames", reason=reason, case=sample.case, where=sample.id, detail="its clip was not cached"
+                )
+            )
+        else:
+            raise InputError(
+                f"the frames of clip {sample.clip!r} (sample {sample.id!r}) are not in the cache",
+                where=where,
+                fix="give all shards to --frames-cache, or run cache_frames with these samples",
+            )
+    if not kept:
+        raise InputError("no sample has cached frames", where=where, fix="see the rejections of cache_frames")
+    return kept, rejections
+
+
+def check_samples(samples: Sequence[Sample], model: VideoModel, cache: FrameCache, *, where: object) -> int:
+    """Looks at each sample once, before the first step: frame size, length, answers. No pixel is read.
+
+    Returns:
+        The longest sample's number of tokens.
+
+    Raises:
+        InputError: a sample that cannot be encoded or does not fit, named. Nothing is ever truncated.
+    """
+    longest = 0
+    for sample in samples:
+        entry = cache.entry(sample.clip)
+        try:
+            model.check_size(entry.height, entry.width)
+            tokens = model.count_tokens(sample.turns, (entry.n_frames, entry.height, entry.width))
+        except InputError as error:
+            problem = f"{error.problem}: {error.where!r}" if error.where else error.problem
+            raise InputError(problem, where=f"{where}, sample {sample.id}", fix=error.fix) from error
+        if tokens > model.max_length:
+            raise InputError(
+                f"sample {sample.id!r} has {tokens} tokens, the model takes {model.max_length}",
+                where=where,
+                fix="cache fewer or smaller frames, or leave the sample out; it is not cut off",
+            )
+        longest = max(longest, tokens)
+    return longest
