@@ -123,6 +123,7 @@ rule describe_objects:
         clips=f"{RUN}/manifests/clips/shards/{{shard}}.jsonl",
     output:
         objects=f"{RUN}/manifests/objects/{{shard}}.json",
+        rejected=f"{RUN}/manifests/objects/{{shard}}.rejected.jsonl",
     log:
         f"{RUN}/logs/describe_objects/{{shard}}.log",
     benchmark:
@@ -142,7 +143,7 @@ rule describe_objects:
     shell:
         "exec python workflow/scripts/describe_objects.py --adapter {params.adapter}"
         " --annotations {params.annotations:q} --cases {params.cases:q} --clips {input.clips:q}"
-        " --mode default --output {output.objects:q} > {log:q} 2>&1"
+        " --mode default --output {output.objects:q} --rejected {output.rejected:q} > {log:q} 2>&1"
 
 
 rule gather_data:
@@ -151,6 +152,7 @@ rule gather_data:
         objects=shards(f"{RUN}/manifests/objects/{{shard}}.json"),
         samples=shards(f"{RUN}/manifests/samples/{{shard}}.jsonl"),
         rejected=shards(f"{RUN}/manifests/clips/shards/{{shard}}.rejected.jsonl")
+        + shards(f"{RUN}/manifests/objects/{{shard}}.rejected.jsonl")
         + shards(f"{RUN}/manifests/samples/{{shard}}.rejected.jsonl"),
     output:
         clips=f"{RUN}/manifests/clips.jsonl",
@@ -194,6 +196,7 @@ rule organize_videos:
         f"{RUN}/benchmarks/organize_videos.tsv"
     conda:
         "../envs/organize_videos.yaml"
+    threads: 2
     resources:
         mem_mb=2000,
         runtime=240,
@@ -209,5 +212,5 @@ rule organize_videos:
     shell:
         "exec python workflow/scripts/organize_videos.py --split-dir {params.split_dir:q} --clips {input.clips:q}"
         " --clips-dir {params.clips_dir:q} --objects {input.objects:q} --qa {input.qa:q}"
-        " --annotations {params.annotations:q} --export {params.export} --output-dir {params.output_dir:q}"
-        " > {log:q} 2>&1"
+        " --annotations {params.annotations:q} --export {params.export} --workers {threads}"
+        " --output-dir {params.output_dir:q} > {log:q} 2>&1"

@@ -27,7 +27,7 @@ if CONFIG.qa.backend == "annotation":
             "Reading the publisher's questions of shard {wildcards.shard}"
         shell:
             "exec python workflow/scripts/ingest.py --adapter {params.adapter} --root {params.annotations:q}"
-            " --cases {params.cases:q} --clips {input.clips:q} --output {output.samples:q}"
+            " --cases {params.cases:q} --clips {input.clips:q} --allow-empty --output {output.samples:q}"
             " --rejected {output.rejected:q} > {log:q} 2>&1"
 
 elif CONFIG.qa.backend == "existing":

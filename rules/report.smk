@@ -56,6 +56,9 @@ rule report:
         predictions=expand(f"{RUN}/predictions/{{experiment}}.jsonl", experiment=sorted(CONFIG.experiments)),
         checkpoints=[f"{RUN}/train/{name}/segment-{segments(name)}" for name in sorted(CONFIG.experiments)],
         frames=sorted({path for name in CONFIG.experiments for path in frames_cache(name)}),
+        frames_rejected=sorted(
+            {path.replace(".jsonl", ".rejected.jsonl") for name in CONFIG.experiments for path in frames_cache(name)}
+        ),
     output:
         report=f"{RUN}/report.html",
     log:
@@ -78,6 +81,7 @@ rule report:
         "Making the report"
     shell:
         "exec python workflow/scripts/report.py --run {params.run:q} --metrics {input.metrics:q}"
-        " --split {input.split:q} --rejected {input.rejected:q} --predictions {params.predictions:q}"
+        " --split {input.split:q} --rejected {input.rejected:q}"
+        " --frames-rejected {input.frames_rejected:q} --predictions {params.predictions:q}"
         " --logs {params.logs:q} --frames-cache {input.frames:q} --rulegraph {input.rulegraph:q}"
         " --config {input.config:q} --sharing {params.sharing} --output {output.report:q} > {log:q} 2>&1"

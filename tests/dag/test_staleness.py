@@ -98,8 +98,8 @@ def test_the_edited_run_ends_where_a_fresh_one_would(run: Path) -> None:
     """Rerunning only what is stale gives the same bytes as running everything."""
     kept = {path: path.stat().st_mtime_ns for path in (run / "results/tiny/clips").glob("*/*.mp4")}
     edit(run / CONFIG, "fractions: [0.5, 0.17, 0.33]", "fractions: [0.34, 0.33, 0.33]")
-    snakemake(run, "--configfile", CONFIG, "data")
+    snakemake(run, "data", "--configfile", CONFIG)
     split = (run / "results/tiny/manifests/split/split.json").read_bytes()
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    snakemake(run, "--configfile", CONFIG, "data", "--forcerun", "cut_videos")
+    snakemake(run, "data", "--forcerun", "cut_videos", "--configfile", CONFIG)
     assert (run / "results/tiny/manifests/split/split.json").read_bytes() == split

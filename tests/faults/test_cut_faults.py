@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -153,14 +154,31 @@ def test_auto_decodes_one_clip_of_a_sound_file_and_full_all(tmp_path: Path, monk
         assert (len(clips), len(decoded)) == (3, expected)
 
 
-def test_matroska_that_is_cut_off_keeps_its_whole_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = make_video(tmp_path / "whole.mkv", seconds=10).read_bytes()
-    source = tmp_path / "a.mkv"
-    source.write_bytes(data[: len(data) * 6 // 10])
-    clips, rejected = cut_one(source, tmp_path / "out", (1.0, 4.0), (4.0, 8.0))
-    assert [clip.id for clip in clips] == ["c0"]
-    assert [one.reason for one in rejected] == ["truncated"]
-    assert "a.mkv: cut off: it ends at" in capsys.readouterr().err
+@pytest.mark.parametrize(("suffix", "options"), [(".mkv", {}), (".mp4", {"movflags": "faststart"})])
+def test_of_a_file_that_is_cut_off_only_whole_clips_are_kept(
+    suffix: str, options: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_video(tmp_path / f"whole{suffix}", seconds=10, container_options=options).read_bytes()
+    for share in (40, 45, 50, 55, 60, 65):
+        source = tmp_path / f"{share}{suffix}"
+        source.write_bytes(data[: len(data) * share // 100])
+        spans = [(n / 10, (n + 25) / 10) for n in range(75)]
+        clips, rejected = cut_one(source, tmp_path / f"out {share}", *spans)
+        assert len(clips) > 5
+        assert {clip.n_frames for clip in clips} == {25}
+        assert {one.reason for one in rejected} == {"truncated"}
+        assert len(clips) + len(rejected) == len(spans)
+        assert f"{share}{suffix}: cut off: it ends at" in capsys.readouterr().err
+
+
+def test_borders_are_compared_as_decimals_with_exact_frame_times(tmp_path: Path) -> None:
+    index = read_index(make_video(tmp_path / "a.mp4", seconds=5, rate=Fraction(60000, 1001)))
+    # Frame 240 is shown at 4.004 s exactly; as a binary float 4.004 is less than that.
+    assert index.frames_between(4.004, 4.1).start == 240
+    # Frame 200 is shown at 3.336666... s.
+    assert index.frames_between(3.3366, 4.1).start == 200
+    assert index.frames_between(3.33667, 4.1).start == 201
+    assert index.frames_between(0.0, 3.33667).stop == 201
 
 
 def test_reading_names_what_is_wrong(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def test_clips_hold_the_frames_of_their_time_to_the_bit(kind: str, tmp_path: Pat
         "case_9001_Viscoelastic_7.50_14.01",
     ]
     assert {clip.method for clip in clips} == {"copy"}, printed
+    assert "further back" not in printed
     assert [one.reason for one in rejected] == ["phase_too_short"]
     assert_exact(tmp_path, clips, source, steady(16, SOURCES[kind].get("rate", 10)))  # type: ignore[arg-type]
 

@@ -42,7 +42,12 @@ def parser() -> Parser:
         help="exact: clips of 2.5 to 7.5 s that cover each phase; published: the published script's windows",
     )
     p.add_argument("--plan-only", action="store_true", help="list the clips without cutting them")
-    p.add_argument("--idle", action=argparse.BooleanOptionalAction, default=False, help="also cut what lies before and between the phases")
+    p.add_argument(
+        "--idle",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="also cut what lies before and between the phases",
+    )
     p.add_argument(
         "--check",
         choices=CHECKS,

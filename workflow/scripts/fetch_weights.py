@@ -22,7 +22,9 @@ from suture.weights import fetch
 
 def parser() -> Parser:
     p = Parser(__doc__)
-    p.add_argument("--family", required=True, metavar="NAME", help="model family", choices=registry.names("model family"))
+    p.add_argument(
+        "--family", required=True, metavar="NAME", help="model family", choices=registry.names("model family")
+    )
     p.add_argument("--model", required=True, metavar="small|DIR|ID", help="what to fetch")
     p.add_argument("--revision", metavar="COMMIT", help="commit of a hub model")
     p.add_argument("--output", type=Path, required=True, metavar="DIR", help="model folder to write")

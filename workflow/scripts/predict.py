@@ -27,7 +27,9 @@ from suture.records import Sample
 
 def parser() -> Parser:
     p = Parser(__doc__)
-    p.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder of export_model.py or fetch_weights.py")
+    p.add_argument(
+        "--model", type=Path, required=True, metavar="DIR", help="folder of export_model.py or fetch_weights.py"
+    )
     p.add_argument("--samples", type=Path, required=True, metavar="FILE", help="samples whose questions are asked")
     p.add_argument("--frames-cache", type=Path, nargs="+", required=True, metavar="FILE", help="cache_frames manifests")
     p.add_argument("--output", type=Path, required=True, metavar="FILE", help="predictions to write")

@@ -30,6 +30,9 @@ def parser() -> Parser:
     made.add_argument("--metrics", required=True, type=Path, help="metrics.json of the run")
     made.add_argument("--split", required=True, type=Path, help="split.json")
     made.add_argument("--rejected", required=True, type=Path, help="rejected.json: what was left out, and why")
+    made.add_argument(
+        "--frames-rejected", nargs="*", default=[], type=Path, help="cache_frames' lists of clips left out"
+    )
     made.add_argument("--predictions", nargs="*", default=[], metavar="NAME=FILE", help="predictions by experiment")
     made.add_argument("--logs", nargs="*", default=[], metavar="NAME=FILE", help="training log by experiment")
     made.add_argument("--frames-cache", nargs="*", default=[], type=Path, help="manifests; each has its .npy beside it")
@@ -54,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
         settings=inputs.read_settings(args.config, name_cases=args.sharing != "credentialed"),
         drawing=dag.draw(dag.parse_mermaid(files.read_text(args.rulegraph), where=args.rulegraph)),
         split=read_split(args.split),
-        left_out=inputs.read_left_out(args.rejected),
+        left_out=inputs.read_left_out(args.rejected, args.frames_rejected),
         losses={name: inputs.read_losses(path) for name, path in inputs.named(args.logs, flag="--logs").items()},
         galleries=galleries,
         full=pictures.left_out,

@@ -32,7 +32,9 @@ NOT_IDENTITY = {"steps_per_job", "save_steps", "logging_steps"}
 
 def parser() -> cli.Parser:
     p = cli.Parser(__doc__)
-    p.add_argument("--family", required=True, metavar="NAME", help="model family", choices=registry.names("model family"))
+    p.add_argument(
+        "--family", required=True, metavar="NAME", help="model family", choices=registry.names("model family")
+    )
     p.add_argument("--model", type=Path, required=True, metavar="DIR", help="base model, a folder of fetch_weights.py")
     p.add_argument("--train", type=Path, required=True, metavar="FILE", help="samples to learn from")
     p.add_argument("--val", type=Path, metavar="FILE", help="samples for the validation loss at the last step")

@@ -42,7 +42,9 @@ def export(checkpoint: Path, base: Path, output: Path) -> str:
     table = f"{len(matched)} tensors matched, {len(missing)} missing, {len(unexpected)} unexpected"
     if len(matched) != len(original) or unexpected:
         named = ", ".join([*missing, *unexpected][:3])
-        raise InputError(f"{table}: {named}", where=checkpoint, fix="the base and the checkpoint are of different models")
+        raise InputError(
+            f"{table}: {named}", where=checkpoint, fix="the base and the checkpoint are of different models"
+        )
     with files.atomic_dir(output) as temporary:
         shutil.copytree(base, temporary, ignore=shutil.ignore_patterns(*_WEIGHTS), dirs_exist_ok=True)
         shutil.copytree(checkpoint, temporary, ignore=shutil.ignore_patterns(*_TRAINING), dirs_exist_ok=True)

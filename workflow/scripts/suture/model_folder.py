@@ -63,7 +63,9 @@ def weight_files(folder: Path) -> list[Path]:
     """
     found = sorted(folder.glob("*.safetensors"))
     if not found:
-        raise InputError("no *.safetensors file in the model folder", where=folder, fix="save the weights as safetensors")
+        raise InputError(
+            "no *.safetensors file in the model folder", where=folder, fix="save the weights as safetensors"
+        )
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-VOCABULARY = 1600
+VOCABULARY = 2000
 
 TEXT = """
 system user assistant
@@ -26,6 +26,8 @@ slit knife incision knife gauge phacoemulsification tip spatula irrigation-aspir
 capsulorhexis forceps capsulorhexis cystotome katena forceps handpiece instrument instruments tool tools
 Where is the instrument relative to the pupil? left right above below inside outside near of it to overlapping with
 upper lower top bottom centre center middle side larger smaller overlaps touches region frame image corner
+In the image the instruments lie in relation to the reference; seen from the pupil, describe where each lies.
+Name the parts of the eye that are in sight. What instruments is the surgeon using in this video?
 How many are there? zero one two three four five six seven eight nine ten many number count both several
 yes no true false present absent visible shown seen used during and or the a an is are in on at by for from with
 what which where when how who does do did can this that these those there it its there be been has have
@@ -42,7 +44,7 @@ radiograph acute cardiopulmonary process mild moderate severe unchanged small la
 
 def _phrases(text: str) -> list[str]:
     # Answers start lower or upper, at a line's start or after a blank: each form becomes a token.
-    forms: list[str] = []
+    forms: list[str] = ["\n\n"]  # one token, as in the published tokenizers
     for line in text.strip().splitlines():
         forms.append(line)
         for word in line.split():

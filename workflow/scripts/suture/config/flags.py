@@ -9,7 +9,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 
-def add_flags(parser: argparse.ArgumentParser, section: type[BaseModel], *, leave_out: frozenset[str] = frozenset()) -> None:
+def add_flags(
+    parser: argparse.ArgumentParser, section: type[BaseModel], *, leave_out: frozenset[str] = frozenset()
+) -> None:
     """Adds one flag for each field of a section, with its default and its description as help.
 
     Only kinds of field that a flag can carry are taken: number, text, choice, yes/no.

@@ -43,7 +43,7 @@ class Cut(Section):
         description="`exact`: clips of 2.5 to 7.5 s that together cover each phase. `published`: the boundaries and "
         "names of the published script, clips of 0 to 9.65 s included.",
     )
-    idle: bool = Field(False, description="Also cut the time between phases, labelled Idle.")
+    idle: bool = Field(False, description="Also cut the time between phases, labelled idle.")
     check: Literal["auto", "full", "none"] = Field(
         "auto",
         description="Comparing a clip's decoded frames with the source's: `auto` where the container does not prove "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from suture import files
+from suture import files, records
 from suture.errors import InputError
+from suture.records import Rejection
 
 Series = dict[str, list[tuple[float, float]]]
 
@@ -74,27 +76,36 @@ class LeftOut:
     shares: dict[str, float]
 
 
-def read_left_out(path: Path) -> LeftOut:
-    """Reads rejected.json.
+def read_left_out(path: Path, frames: Iterable[Path] = ()) -> LeftOut:
+    """Reads rejected.json and, from ``frames``, the clips whose frames could not be cached.
 
     Raises:
         InputError: it has not the parts that gather_data writes.
     """
     rejected = files.read_json(path)
+    uncached = [row for manifest in frames for row in records.read(manifest, Rejection)]
     try:
+        counts = Counter(
+            {(stage, reason): int(n) for stage, by in rejected["counts"].items() for reason, n in by.items()}
+        )
         first: dict[tuple[str, str], str] = {}
         for row in rejected["rows"]:
             first.setdefault((row["stage"], row["reason"]), str(row["detail"]))
-        reasons = [
-            Reason(stage=stage, reason=reason, count=int(count), example=first[stage, reason])
-            for stage, counts in rejected["counts"].items()
-            for reason, count in counts.items()
-        ]
         shares = {str(name): float(share) for name, share in rejected["share"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"not a rejected.json: {type(error).__name__} {error}", where=path, fix="make it again with gather_data.py"
         ) from error
+    for clip in uncached:
+        counts[clip.stage, clip.reason] += 1
+        first.setdefault((clip.stage, clip.reason), clip.detail)
+    try:
+        reasons = [
+            Reason(stage=stage, reason=reason, count=count, example=first[stage, reason])
+            for (stage, reason), count in counts.items()
+        ]
+    except KeyError as error:
+        raise InputError(f"rejected.json counts {error} but has no row of it", where=path) from error
     reasons.sort(key=lambda one: (-one.count, one.stage, one.reason))
     return LeftOut(reasons=reasons, shares=shares)
 

@@ -62,7 +62,9 @@ class Loop(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs what is a function of config and data: the history is part of the checkpoint."""
-        kept = {name: value for name, value in logs.items() if name in ("loss", "grad_norm", "learning_rate", "eval_loss")}
+        kept = {
+            name: value for name, value in logs.items() if name in ("loss", "grad_norm", "learning_rate", "eval_loss")
+        }
         if kept:
             super().log(kept)
 

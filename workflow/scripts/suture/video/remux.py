@@ -71,10 +71,9 @@ def write_copy(index: Index, source: InputContainer, stream: VideoStream, plan: 
                 entry = None if packet.pts is None else left.pop(packet.pts, None)
                 if entry is None:
                     continue
-                whole = packet if entry.shown else _as_shown(packet)
-                whole.stream = out_stream
-                whole.pts, whole.dts = entry.pts - zero, entry.dts - zero
-                output.mux(whole)
+                packet.stream = out_stream
+                packet.pts, packet.dts = entry.pts - zero, entry.dts - zero
+                output.mux(packet)
                 if not left:
                     break
     except (av.error.FFmpegError, ValueError):
@@ -94,10 +93,3 @@ def _packets_from(index: Index, source: InputContainer, stream: VideoStream, sta
             return
     with open_video(index.path) as (again, its_stream):
         yield from again.demux(its_stream)
-
-
-def _as_shown(packet: Packet) -> Packet:
-    """Copies a packet that an edit list hides, without that mark: a clip shows what it holds, and counts it."""
-    copy = Packet(bytes(packet))
-    copy.time_base, copy.duration, copy.is_keyframe = packet.time_base, packet.duration, packet.is_keyframe
-    return copy
