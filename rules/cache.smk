@@ -5,6 +5,7 @@ rule cache_frames:
     input:
         clips=f"{RUN}/manifests/clips/shards/{{shard}}.jsonl",
         samples=f"{RUN}/manifests/samples/{{shard}}.jsonl",
+        media=lambda w: clip_folders(cases_of(w.shard)),
     output:
         manifest=f"{RUN}/cache/frames/{{frames}}/shard-{{shard}}.jsonl",
         array=f"{RUN}/cache/frames/{{frames}}/shard-{{shard}}.npy",

@@ -134,13 +134,24 @@ def base_of(base):
     return next(one for one in CONFIG.experiments.values() if one.base_key == base)
 
 
+def clip_folders(cases):
+    """The clips themselves, of jobs that read them: deleted ones are cut again. Their content is in the manifests."""
+    return [ancient(f"{RUN}/clips/{case}") for case in cases]
+
+
 def frames_settings(wildcards):
     """The frame settings that a cache folder is named after."""
     return next(one.frames for one in CONFIG.experiments.values() if one.frames.key == wildcards.frames)
 
 
 def frames_cache(name):
+    """The manifests of an experiment's frame cache."""
     return shards(f"{RUN}/cache/frames/{CONFIG.experiments[name].frames.key}/shard-{{shard}}.jsonl")
+
+
+def frames_arrays(name):
+    """The arrays beside those manifests: `make clean-cache` deletes them, a job that needs them brings them back."""
+    return [ancient(path.replace(".jsonl", ".npy")) for path in frames_cache(name)]
 
 
 TARGETS = {

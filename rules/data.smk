@@ -94,8 +94,6 @@ rule collect_clips:
     input:
         clips=lambda w: expand(f"{RUN}/manifests/clips/{{case}}.jsonl", case=cases_of(w.shard)),
         rejected=lambda w: expand(f"{RUN}/manifests/clips/{{case}}.rejected.jsonl", case=cases_of(w.shard)),
-        # Named only so that deleted clips are noticed: their content is in the manifests.
-        media=lambda w: [ancient(f"{RUN}/clips/{case}") for case in cases_of(w.shard)],
     output:
         clips=f"{RUN}/manifests/clips/shards/{{shard}}.jsonl",
         rejected=f"{RUN}/manifests/clips/shards/{{shard}}.rejected.jsonl",
@@ -188,6 +186,7 @@ rule organize_videos:
         clips=f"{RUN}/manifests/clips.jsonl",
         objects=f"{RUN}/case_objects.json",
         qa=f"{RUN}/qa_pairs_without_idle.json",
+        media=clip_folders(CASES),
     output:
         videos=f"{RUN}/dataset/videos.jsonl",
     log:

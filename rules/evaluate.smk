@@ -6,6 +6,7 @@ rule predict:
         model=f"{RUN}/models/{{experiment}}",
         samples=f"{RUN}/manifests/split/test.jsonl",
         frames=lambda w: frames_cache(w.experiment),
+        arrays=lambda w: frames_arrays(w.experiment),
     output:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
     log:

@@ -56,6 +56,7 @@ rule report:
         predictions=expand(f"{RUN}/predictions/{{experiment}}.jsonl", experiment=sorted(CONFIG.experiments)),
         checkpoints=[f"{RUN}/train/{name}/segment-{segments(name)}" for name in sorted(CONFIG.experiments)],
         frames=sorted({path for name in CONFIG.experiments for path in frames_cache(name)}),
+        arrays=sorted({path for name in CONFIG.experiments for path in frames_arrays(name)}),
         frames_rejected=sorted(
             {path.replace(".jsonl", ".rejected.jsonl") for name in CONFIG.experiments for path in frames_cache(name)}
         ),

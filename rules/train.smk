@@ -31,6 +31,7 @@ rule train_segment:
         train=f"{RUN}/manifests/split/train.jsonl",
         val=f"{RUN}/manifests/split/val.jsonl",
         frames=lambda w: frames_cache(w.experiment),
+        arrays=lambda w: frames_arrays(w.experiment),
         previous=lambda w: (f"{RUN}/train/{w.experiment}/segment-{int(w.segment) - 1}" if int(w.segment) > 1 else []),
     output:
         checkpoint=directory(f"{RUN}/train/{{experiment}}/segment-{{segment}}"),

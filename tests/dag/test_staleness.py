@@ -89,9 +89,13 @@ def test_a_touched_file_reruns_nothing(run: Path, name: str) -> None:
     assert plan(run) == {}
 
 
-def test_deleted_clips_are_noticed(run: Path) -> None:
+def test_deleted_clips_and_frames_come_back_when_a_job_needs_them(run: Path) -> None:
     shutil.rmtree(run / "results/tiny/clips/case_9101")
-    assert plan(run)["cut_videos"] == 1
+    shutil.rmtree(run / "results/tiny/cache")
+    edit(run / CONFIG, "max_new_tokens: 8", "max_new_tokens: 9")
+    jobs = plan(run)
+    assert jobs["predict"] == 2 and jobs["cache_frames"] == 2
+    assert jobs["cut_videos"] == 1, "the other cases' clips are there"
 
 
 def test_the_edited_run_ends_where_a_fresh_one_would(run: Path) -> None:

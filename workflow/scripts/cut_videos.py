@@ -82,7 +82,7 @@ def main(args: argparse.Namespace) -> None:
         rejected += left_out
         if not args.plan_only:
             media = find_media(adapter, args.annotations, args.videos, case, (clip.media for clip in plan))
-            with files.atomic_dir(args.clips_dir / case) as folder:
+            with files.atomic_dir(files.inside(args.clips_dir, case)) as folder:
                 made, failed = cut_case(case, plan, media, args.videos, folder, check=args.check, bar=len(chosen) == 1)
             clips += made
             rejected += failed

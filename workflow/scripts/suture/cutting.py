@@ -13,6 +13,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
@@ -100,33 +101,29 @@ def _cut_media(
     case: str, wanted: Iterator[PlannedClip], path: Path | MediaError, videos: Path, folder: Path, check: str
 ) -> Iterator[tuple[PlannedClip, Clip | MediaError]]:
     """Makes the clips of one media file, one after the other, or says why not."""
-    failed: MediaError | None = path if isinstance(path, MediaError) else None
-    cutter: _ImageCutter | _VideoCutter | None = None
-    for clip in wanted:
-        if failed is None and cutter is None:
-            assert isinstance(path, Path)
-            kind = _ImageCutter if path.suffix.lower() in IMAGE_SUFFIXES else _VideoCutter
-            try:
-                cutter = kind(case, path, videos, folder, check)
-            except MediaError as error:
-                failed = error
-        if cutter is None:
-            assert failed is not None
-            yield clip, failed
-            continue
+    with ExitStack() as opened:
         try:
-            yield clip, cutter.cut(clip)
+            if isinstance(path, MediaError):
+                raise path
+            kind = _ImageCutter if path.suffix.lower() in IMAGE_SUFFIXES else _VideoCutter
+            cutter = kind(case, path, videos, folder, check, opened)
         except MediaError as error:
-            yield clip, error
-    if cutter is not None:
+            yield from ((clip, error) for clip in wanted)
+            return
+        for clip in wanted:
+            try:
+                made: Clip | MediaError = cutter.cut(clip)
+            except MediaError as error:
+                made = error
+            yield clip, made
         for note, count in cutter.notes.items():
-            _say(case, str(cutter.path), f"{count} clip{'s' if count > 1 else ''} {note}")
+            _say(case, str(path), f"{count} clip{'s' if count > 1 else ''} {note}")
 
 
 class _Cutter:
     """What images and videos share: where things lie and how a clip's record is made."""
 
-    def __init__(self, case: str, path: Path, videos: Path, folder: Path, check: str) -> None:
+    def __init__(self, case: str, path: Path, videos: Path, folder: Path, check: str, opened: ExitStack) -> None:
         self.case, self.path, self.folder, self.check = case, path, folder, check
         self.source = _relative(path, videos)
         self.source_sha256 = files.sha256_file(path)
@@ -161,9 +158,10 @@ class _ImageCutter(_Cutter):
 class _VideoCutter(_Cutter):
     """Cuts one video file: indexed once, each clip checked as far as it needs to be."""
 
-    def __init__(self, case: str, path: Path, videos: Path, folder: Path, check: str) -> None:
-        super().__init__(case, path, videos, folder, check)
+    def __init__(self, case: str, path: Path, videos: Path, folder: Path, check: str, opened: ExitStack) -> None:
+        super().__init__(case, path, videos, folder, check, opened)
         self.index: Index = read_index(path)
+        self.video, self.stream = opened.enter_context(open_video(path))
         self.frames = SourceFrames(path)
         self.sampled = False
         if not self.index.packets:
@@ -179,7 +177,11 @@ class _VideoCutter(_Cutter):
         """
         frames = self._wanted(clip)
         target = self.folder / clip_file(clip)
-        method, first_frame = self._make(frames, target)
+        try:
+            method, first_frame = self._make(frames, target)
+        except MediaError:
+            target.unlink(missing_ok=True)
+            raise
         return Clip(
             id=clip.id,
             case=self.case,
@@ -213,15 +215,13 @@ class _VideoCutter(_Cutter):
         """Writes the clip; returns how, and the number of its first wanted frame."""
         for attempt, start in enumerate(start_positions(self.index, frames[0])):
             plan = plan_copy(self.index, frames, start)
-            with open_video(self.path) as (source, stream):
-                written = write_copy(self.index, source, stream, plan, target)
+            written = write_copy(self.index, self.video, self.stream, plan, target)
             if written and self._is_exact(start, frames, target, plan.first_frame):
                 if attempt:
                     self.notes["copied from a key packet further back, to be exact"] += 1
                 return "copy", plan.first_frame
         reencode_lossless(self.path, frames[0], len(frames), target, pixel_format=self.index.pixel_format)
         if self.check != "none" and clip_digests(target, 0, len(frames)) != self.frames.digests(frames):
-            target.unlink()
             raise self._error("not_exact", f"its frames ({self.index.pixel_format}) cannot be kept to the bit")
         self.notes["re-encoded without loss: no copy gives their frames to the bit"] += 1
         return "reencode", 0

@@ -83,7 +83,7 @@ class Film:
         """Yields the frames in order."""
         for number in range(self.frames):
             time_s = number / self.fps
-            yield self._noise.add(self.clean(time_s), self._light(time_s))
+            yield self._noise.add(self.clean(time_s), self.light(time_s))
 
     def clean(self, time_s: float) -> Frame:
         """Paints the scene at a time, before light and noise."""
@@ -139,7 +139,8 @@ class Film:
         y = self.look.y * self.size[1] + amplitude * (math.sin(1.7 * t + 1) + 0.5 * math.sin(5.3 * t))
         return x, y
 
-    def _light(self, time_s: float) -> NDArray[np.float32]:
+    def light(self, time_s: float) -> NDArray[np.float32]:
+        """Returns the gain of each pixel at a time, (height, width, 3): the lamp, its flicker, the vignette."""
         t = time_s + self.look.phase
         return self._gain * np.float32(1 + 0.015 * math.sin(2.1 * t) + 0.01 * math.sin(7.9 * t))
 

@@ -17,7 +17,7 @@ from suture.drawing.polygons import Points
 
 Colour = tuple[int, int, int]
 _LENGTH = 5.0
-_METAL: Colour = (205, 212, 220)
+_METAL: Colour = (220, 227, 235)
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ def _forceps(colour: Colour, tip: float, gap: float, arm: float) -> Shape:
 
 SHAPES = {
     "Slit Knife": Shape(
-        (242, 206, 48),
-        _mirrored((0.0, 0.0), (0.42, 0.20), (0.58, 0.20), (0.70, 0.11), (_LENGTH, 0.13)),
-        ((_METAL, _mirrored((0.03, 0.0), (0.42, 0.17), (0.58, 0.17), (0.66, 0.11))),),
+        (250, 214, 20),
+        _mirrored((0.0, 0.0), (0.45, 0.24), (0.62, 0.24), (0.72, 0.15), (_LENGTH, 0.16)),
+        ((_METAL, _mirrored((0.14, 0.0), (0.45, 0.13), (0.60, 0.13), (0.66, 0.08))),),
     ),
     "Katena Forceps": _forceps((40, 170, 90), 0.12, 0.10, 0.9),
     "Gauge": Shape(
@@ -59,7 +59,7 @@ SHAPES = {
     ),
     "Capsulorhexis Forceps": _forceps((52, 96, 224), 0.08, 0.03, 1.2),
     "Capsulorhexis Cystotome": Shape(
-        (214, 36, 40),
+        (236, 16, 28),
         ((-0.02, 0.34), (0.14, 0.34), (0.20, 0.095), (_LENGTH, 0.105), (_LENGTH, -0.105), (0.04, -0.105)),
     ),
     "Phacoemulsification Tip": Shape(
@@ -68,7 +68,7 @@ SHAPES = {
         ((_METAL, _mirrored((0.02, 0.055), (0.29, 0.065))),),
     ),
     "Spatula": Shape(
-        (40, 42, 50),
+        (178, 236, 40),
         _mirrored((0.0, 0.05), (0.05, 0.13), (0.30, 0.15), (0.42, 0.095), (_LENGTH, 0.105)),
     ),
     "Irrigation-Aspiration": Shape(
@@ -107,7 +107,7 @@ class Hold:
 
 
 HOLDS = {
-    ("Incision", "Slit Knife"): Hold(0.72, "thrust", 0.16, 3.1),
+    ("Incision", "Slit Knife"): Hold(0.50, "thrust", 0.16, 3.1),
     ("Viscoelastic", "Gauge"): Hold(0.25, "sweep", 0.7, 4.3),
     ("Capsulorhexis", "Capsulorhexis Forceps"): Hold(0.36, "circle", 0.0, 5.3),
     ("Capsulorhexis", "Capsulorhexis Cystotome"): Hold(0.30, "sweep", 0.8, 3.7),
@@ -166,7 +166,8 @@ def placed(points: tuple[tuple[float, float], ...], at: Pose, centre: tuple[floa
     across = np.array((-along[1], along[0]))
     local = np.array(points)
     from_tip: Points = local[:, :1] * along + local[:, 1:] * across
-    return from_tip * radius + np.array((at.x, at.y)) * radius + np.array(centre)
+    points_in_image: Points = from_tip * radius + np.array((at.x, at.y)) * radius + np.array(centre)
+    return points_in_image
 
 
 def paint(canvas: ImageDraw.ImageDraw, shape: Shape, at: Pose, centre: tuple[float, float], radius: float) -> None:

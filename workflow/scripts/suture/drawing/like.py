@@ -148,7 +148,7 @@ class Film:
         for seen in sorted(scene, key=lambda one: order.index(one.name) if one.name in order else len(order)):
             shape = instruments.SHAPES.get(seen.name)
             colour = _TISSUE.get(seen.name) or (shape.colour if shape else instruments.PLAIN)
-            instruments.paint_outline(pen, seen.outline * scale, colour, rim=FINE)
+            instruments.paint_outline(pen, seen.outline * scale, colour, rim=1)
         return np.asarray(canvas.reduce(FINE))
 
 

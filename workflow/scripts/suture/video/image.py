@@ -57,7 +57,7 @@ def copy_image(source: Path, target: Path) -> tuple[int, int]:
             width, height = image.size
             image.load()
             kind = image.format
-    except (UnidentifiedImageError, OSError, SyntaxError, struct.error) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, struct.error) as error:
         reason = "media_empty" if not data else "media_unreadable"
         problem = "media file is empty (0 bytes)" if not data else "not readable as PNG or JPEG"
         raise MediaError(problem, reason=reason, where=source, fix="take it from its source again") from error

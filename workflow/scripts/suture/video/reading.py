@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, pairwise
 from pathlib import Path
 
 import av
@@ -52,7 +51,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     if path.stat().st_size == 0:
         raise MediaError("media file is empty (0 bytes)", reason="media_empty", where=path, fix=_BROKEN)
     try:
-        with av.open(str(path)) as container:
+        # Recorders write tags in their own encodings.
+        with av.open(str(path), metadata_errors="replace") as container:
             # A cover picture counts as a video stream for libav; it is none.
             videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
             if not videos:
@@ -105,17 +105,10 @@ def decode(path: Path) -> Iterator[VideoFrame]:
 
 
 def decode_packets(packets: Iterable[Packet]) -> Iterator[VideoFrame]:
-    """Yields the frames of a video stream's packets.
-
-    A last packet that is cut short is left out: its remains can cost the
-    frames before it. Decoder errors pass only after a packet marked as damaged.
-    """
+    """Yields the frames of a video stream's packets; decoder errors pass only after a packet marked as damaged."""
     damaged = False
-    for packet, following in pairwise(chain(packets, (None,))):
-        assert packet is not None
+    for packet in packets:
         damaged = damaged or packet.is_corrupt
-        if packet.is_corrupt and (following is None or not following.size):
-            continue
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
