@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 CASE = "case_9001"
 WAYS = {
-    "ours": "none",
+    "ours, index and copies": "none",
     "ours, one clip decoded and compared (auto)": "auto",
     "ours, every clip decoded and compared (full)": "full",
 }

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from support import SCRIPTS, run_script
 from suture import cutting
 from suture.video import verify
+from suture.video.image import copy_image
 from suture.video.index import read_index
 from suture.video.reading import MediaError, read_frames
 from suture.windows import PlannedClip
@@ -179,6 +182,32 @@ def test_borders_are_compared_as_decimals_with_exact_frame_times(tmp_path: Path)
     assert index.frames_between(3.3366, 4.1).start == 200
     assert index.frames_between(3.33667, 4.1).start == 201
     assert index.frames_between(0.0, 3.33667).stop == 201
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_images_lose_their_metadata_and_keep_their_pixels_upright(
+    suffix: str, orientation: int, tmp_path: Path
+) -> None:
+    source, target = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+    rng = np.random.default_rng(0)
+    exif, notes = Image.Exif(), PngInfo()
+    exif[0x0112], exif[0x013B] = orientation, "Jane Doe"
+    notes.add_text("Patient", "Jane Doe")
+    more = {"pnginfo": notes} if suffix == "png" else {"comment": b"Jane Doe"}
+    Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(source, exif=exif, **more)
+    size = copy_image(source, target)
+    assert size == ((60, 40) if orientation == 1 else (40, 60))
+    assert source.read_bytes().count(b"Jane Doe") == 2
+    assert b"Jane Doe" not in target.read_bytes()
+    with Image.open(source) as before, Image.open(target) as after:
+        assert np.array_equal(np.asarray(before), np.asarray(after))
+        assert after.getexif().get(0x0112, 1) == orientation
+    assert np.array_equal(read_frames(source, [0]), read_frames(target, [0]))
+    assert read_frames(target, [0]).shape == (1, size[1], size[0], 3)
+    target.write_bytes(source.read_bytes()[:-400])
+    with pytest.raises(MediaError, match="not readable as PNG or JPEG"):
+        copy_image(target, tmp_path / "c")
 
 
 def test_reading_names_what_is_wrong(tmp_path: Path) -> None:

@@ -254,6 +254,21 @@ def test_odd_inputs_give_one_line_and_one_rejection_a_clip_and_the_rest_goes_on(
     assert not (tmp_path / "clips.jsonl").exists()
 
 
+def test_an_unreadable_annotation_costs_its_case_alone(tmp_path: Path) -> None:
+    for case in ("case_9001", "case_9002"):
+        annotate(tmp_path / "annotations", case, [("Incision", 0.5, 3.2)])
+        make_video(tmp_path / "videos" / f"{case}.mp4", seconds=4)
+    (broken,) = (tmp_path / "annotations").rglob("case_9001_annotations_phases.csv")
+    broken.write_text("caseId,comment\n9001,Incision\n")
+    clips, rejected, printed = cut(tmp_path)
+    assert [clip.case for clip in clips] == ["case_9002"]
+    assert [(one.case, one.reason) for one in rejected] == [("case_9001", "annotation_unreadable")]
+    assert str(broken) in printed
+    assert str(tmp_path) not in rejected[0].where
+    assert list((tmp_path / "clips" / "case_9001").iterdir()) == []
+    cut(tmp_path, "--max-rejected", "0.4", code=2)
+
+
 def test_a_table_gives_whole_clips_and_images_without_their_metadata(tmp_path: Path) -> None:
     make_video(tmp_path / "videos" / "a" / "scan.mp4", seconds=6)
     picture = Image.fromarray(np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3))

@@ -198,6 +198,14 @@ def test_a_real_outline_has_its_instrument_s_colour(cataract1k: Path, tmp_path: 
     assert found > 20
 
 
+def test_annotations_are_copied_only_where_asked_for(drawn: Path, tmp_path: Path) -> None:
+    video = tmp_path / "only.mp4"
+    run_script("draw_case", "--case", CASE, "--like", drawn, "--size", 64, 64, "--fps", 2, "--video", video)
+    assert list(tmp_path.iterdir()) == [video]
+    said = run_script("draw_case", "--case", CASE, "--video", tmp_path / "bare.mp4", code=2)
+    assert "--phases" in said and "--objects" in said and list(tmp_path.iterdir()) == [video]
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

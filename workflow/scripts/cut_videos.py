@@ -71,17 +71,18 @@ def main(args: argparse.Namespace) -> None:
     rejected: list[Rejection] = []
     lost = unplanned = 0
     for case in progress(chosen, what="cases", unit="case") if len(chosen) > 1 else chosen:
+        plan: list[PlannedClip] = []
         try:
             plan, left_out = plan_case(adapter.read_case(args.annotations, case), mode=args.mode, idle=args.idle)
         except InputError as error:
             print(f"cut_videos: {case}: {error}", file=sys.stderr)
-            rejected.append(_unreadable(case, error, args.annotations))
+            left_out = [_unreadable(case, error, args.annotations)]
             unplanned += 1
-            continue
         planned += [(case, clip) for clip in plan]
         rejected += left_out
         if not args.plan_only:
             media = find_media(adapter, args.annotations, args.videos, case, (clip.media for clip in plan))
+            # A case without a clip gets its folder too: who asked for the case finds that there is nothing.
             with files.atomic_dir(files.inside(args.clips_dir, case)) as folder:
                 made, failed = cut_case(case, plan, media, args.videos, folder, check=args.check, bar=len(chosen) == 1)
             clips += made

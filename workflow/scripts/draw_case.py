@@ -4,10 +4,10 @@ A cartoon with its annotation: phase CSV, video CSV, COCO file with a scene
 each 5 s, and the video. Everything is a function of case id, seed, size and
 frame rate; equal arguments give equal bytes.
 
-With --like the outlines of real annotations are drawn at their times instead,
-and the publisher's own files are copied beside the video. A case that has no
-phases, or no objects, gets a phase CSV without rows or a COCO file without
-images, so that each case has the same four files.
+With --like the outlines of real annotations are drawn at their times instead.
+The annotation files are then optional: those that are asked for are the
+publisher's own, copied. Of a case that has no phases, or no objects, it is a
+phase CSV without rows, or a COCO file without images.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def parser() -> Parser:
     result.add_argument("--size", type=int, nargs=2, default=(112, 112), metavar=("W", "H"), help="pixels, even")
     result.add_argument("--fps", type=int, default=10, help="frames a second, a whole number")
     result.add_argument("--like", type=Path, metavar="DIR", help="real annotations to draw, in any layout")
-    result.add_argument("--phases", type=Path, required=True, metavar="CSV", help="phase file to write")
-    result.add_argument("--video-info", type=Path, required=True, metavar="CSV", help="video file's CSV to write")
-    result.add_argument("--objects", type=Path, required=True, metavar="JSON", help="COCO file to write")
+    result.add_argument("--phases", type=Path, metavar="CSV", help="phase file to write; optional with --like")
+    result.add_argument("--video-info", type=Path, metavar="CSV", help="the video's CSV to write; optional with --like")
+    result.add_argument("--objects", type=Path, metavar="JSON", help="COCO file to write; optional with --like")
     result.add_argument("--video", type=Path, required=True, metavar="MP4", help="video to write")
     return result
 
@@ -44,6 +44,13 @@ def main(args: Namespace) -> None:
         raise InputError(f"cannot draw {width} x {height} pixels", where="--size", fix="two even numbers from 32 on")
     if not 1 <= args.fps <= _MOST_FPS:
         raise InputError(f"cannot draw {args.fps} frames a second", where="--fps", fix=f"1 to {_MOST_FPS}")
+    missing = [
+        f"--{name}" for name in ("phases", "video-info", "objects") if getattr(args, name.replace("-", "_")) is None
+    ]
+    if missing and not args.like:
+        raise InputError(
+            f"no {' and no '.join(missing)}", fix="a drawn case needs its annotation: name these files too"
+        )
     # Imported here, not above: --help and the checks need none of it.
     from suture.drawing import film, like, plan, publish, video
     from suture.progress import progress

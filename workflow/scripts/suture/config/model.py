@@ -31,7 +31,9 @@ class Draw(Section):
         "annotation files under `annotations`, at their times.",
     )
     seed: int = Field(7, description="Seed of the drawings; a case is a function of its id, this seed, size and fps.")
-    size: int = Field(112, ge=32, le=1024, description="Width and height of the drawn videos, in pixels.")
+    size: int = Field(
+        112, ge=32, le=1024, multiple_of=2, description="Width and height of the drawn videos, in pixels."
+    )
     fps: int = Field(10, ge=1, le=60, description="Frames a second of the drawn videos.")
 
 

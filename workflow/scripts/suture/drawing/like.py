@@ -152,8 +152,10 @@ class Film:
         return np.asarray(canvas.reduce(FINE))
 
 
-def copy_annotations(annotated: Annotated, *, phases: Path, video_info: Path, objects: Path) -> None:
-    """Copies the publisher's files, byte by byte.
+def copy_annotations(
+    annotated: Annotated, *, phases: Path | None, video_info: Path | None, objects: Path | None
+) -> None:
+    """Copies those of the publisher's files that have a target, byte by byte.
 
     A file that the publisher does not have becomes one that says nothing: a
     header without rows, a COCO file without images. The adapter then reads the
@@ -168,6 +170,8 @@ def copy_annotations(annotated: Annotated, *, phases: Path, video_info: Path, ob
         (info, video_info, publish.VIDEO_HEADER + "\n"),
         (annotated.object_file, objects, json.dumps(publish.coco([], []))),
     ):
+        if target is None:
+            continue
         if source is None:
             files.write_text(target, empty)
         else:

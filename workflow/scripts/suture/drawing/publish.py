@@ -86,7 +86,7 @@ def write_objects(path: Path, film: Film) -> None:
                 "id": image_id,
             }
         )
-        for seen in film.annotation(instant * WINDOW_S + 5):
+        for seen in film.annotation(instant * WINDOW_S):
             annotations.append(_annotation(seen, image_id, len(annotations) + 1))
     files.write_text(path, json.dumps(coco(images, annotations)))
 
