@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import run_script
-from toy_clips import cache_arguments, make_toy
 
+from support import run_script
 from suture import files, records
 from suture.frames import FrameCache, resize
 from suture.records import Clip, Rejection, Sample
 from suture.video.reading import read_frames
+from toy_clips import cache_arguments, make_toy
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from transformers import (
 from suture import chat, model_folder, small_tokenizer
 from suture.errors import InputError
 from suture.models.base import Batch, Example, Reply, Video
+from suture.pretrained import load_model
 from suture.records import Turn
 
 NAME = "qwen2_5_vl"
@@ -85,7 +86,7 @@ def build_small(folder: Path) -> None:
         video_processor=Qwen2VLVideoProcessor(size=size, do_sample_frames=False, cap_pixels_per_frame=True),
         chat_template=CHAT_TEMPLATE,
     )
-    ids = dict(zip(SPECIAL, tokenizer.convert_tokens_to_ids(SPECIAL), strict=True))
+    ids = {token: backend.token_to_id(token) for token in SPECIAL}
     set_seed(0)
     model = Qwen2_5_VLForConditionalGeneration(
         Qwen2_5_VLConfig(
@@ -141,17 +142,11 @@ def load(folder: Path, system_prompt: str | None = None) -> Qwen25VL:
     """
     model_folder.check_family(folder, NAME)
     model_folder.tensors(folder)
+    model = load_model(Qwen2_5_VLForConditionalGeneration, folder)
     try:
-        model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
-        )
         processor = AutoProcessor.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        raise InputError(f"not a Qwen2.5-VL folder: {error}", where=folder, fix="fetch_weights.py makes one") from error
-    wrong = {kind: sorted(report[kind]) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
-    if any(wrong.values()):
-        found = "; ".join(f"{len(v)} {k.removesuffix('_keys')} ({v[0]}, ...)" for k, v in wrong.items() if v)
-        raise InputError(f"the weights do not fit the model: {found}", where=folder, fix="fetch them again")
+        raise InputError(f"no processor: {error}", where=folder, fix="fetch_weights.py makes a whole folder") from error
     embed = model.model.visual.patch_embed
     embed.forward = MethodType(_embed_patches, embed)
     prompt = system_prompt or model_folder.read_card(folder).get("system_prompt") or SYSTEM_PROMPT
@@ -227,7 +222,8 @@ class Qwen25VL:
             return text
         n, height, width = shape
         unit = self._grid["patch"] * self._grid["merge"]
-        return text - 1 + -(-n // self._grid["temporal"]) * (height // unit) * (width // unit)
+        visual: int = -(-n // self._grid["temporal"]) * (height // unit) * (width // unit)
+        return text - 1 + visual
 
     def encode(self, turns: Sequence[Turn], video: Video | None, *, for_reply: bool = False) -> Example:
         """Encodes a conversation; the video's placeholder becomes one token for each merged patch."""

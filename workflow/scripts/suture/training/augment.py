@@ -59,4 +59,5 @@ def augment(frames: Frames, random: np.random.Generator, *, mirror: bool) -> Fra
     moved = frames.take(order, axis=0).take(rows, axis=1).take(columns, axis=2)
     noise = _QUANTILES[np.frombuffer(random.bytes(moved.size), np.uint8)].reshape(moved.shape)
     brightened = np.rint(gain * np.arange(256)).astype(np.int16)[moved]
-    return np.clip(brightened + noise, 0, 255).astype(np.uint8)
+    varied: Frames = np.clip(brightened + noise, 0, 255).astype(np.uint8)
+    return varied

@@ -85,8 +85,11 @@ def log_lines(history: list[dict[str, Any]], every: int) -> list[dict[str, Any]]
         if "loss" in entry:
             window.append(entry["loss"])
             if entry["step"] % every == 0:
-                kept = {name: entry[name] for name in ("step", "grad_norm", "learning_rate") if name in entry}
-                lines.append({**kept, "loss": sum(window) / len(window)})
+                line: dict[str, Any] = {
+                    name: entry[name] for name in ("step", "grad_norm", "learning_rate") if name in entry
+                }
+                line["loss"] = sum(window) / len(window)
+                lines.append(line)
                 window = []
         elif "eval_loss" in entry:
             lines.append({"step": entry["step"], "eval_loss": entry["eval_loss"]})

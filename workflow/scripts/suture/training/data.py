@@ -85,7 +85,7 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
         sample, turns = self._samples[index], list(self._samples[index].turns)
         video = video_of(self._cache, sample.clip)
         if self._shuffle_turns:
-            np.random.default_rng([self._seed, _TURNS, epoch, index]).shuffle(turns)  # type: ignore[arg-type]
+            np.random.default_rng([self._seed, _TURNS, epoch, index]).shuffle(turns)
         if self._augmented:
             random = np.random.default_rng([self._seed, _PIXELS, epoch, index])
             frames = augment(video.frames, random, mirror=may_mirror(turns))

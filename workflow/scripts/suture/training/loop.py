@@ -16,6 +16,7 @@ from suture.config.training import Train
 from suture.errors import InputError
 from suture.frames import FrameCache
 from suture.models.base import VideoModel
+from suture.pretrained import load_model
 from suture.records import Sample
 from suture.training import checkpoint
 from suture.training.callbacks import Bar, OnSave, StopAt, StopInTime, StopOnNaN
@@ -59,6 +60,17 @@ class Loop(Trainer):
         """Takes the validation loss only: logits of all rows would not fit in memory."""
         with torch.no_grad(), self.compute_loss_context_manager():
             return self.compute_loss(model, self._prepare_inputs(inputs)).detach().mean(), None, None
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        """Restores the weights, all of them or none.
+
+        Models are saved under the names of their published files, which for many are not
+        those of their modules. The Trainer's own method reads them as the latter, finds
+        no match, warns, and goes on from the base model.
+        """
+        ours = self._video_model.model
+        saved = load_model(type(ours), Path(resume_from_checkpoint), dtype=ours.dtype)
+        ours.load_state_dict(saved.state_dict())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs what is a function of config and data: the history is part of the checkpoint."""
