@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
         if clip.n_frames < 1:
             raise MediaError("the clip has no frames", reason="no_frames", where=path)
         wanted = evenly(clip.n_frames, args.frames) if args.frames else at_rate(clip.n_frames, clip.fps, args.fps)
-        indices = [number for number in wanted]
+        indices = [clip.first_frame + number for number in wanted]
         frames = read_frames(path, indices)
         if files.sha256_file(path) != clip.sha256:
             raise MediaError("the clip is not the file that was cut", reason="clip_changed", where=path)
