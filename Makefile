@@ -58,7 +58,7 @@ check: setup  ## formatting, types, generated files, unit tests: under 3 minutes
 	pytest -n 2 tests/unit
 
 test: check  ## everything CI runs: also stages, faults and the DAG on real processes
-	pytest -n 2 -m "not long" tests/stages tests/faults tests/dag
+	pytest -n 2 --dist loadfile -m "not long" tests/stages tests/faults tests/dag
 
 test-long: check  ## what takes longer: run by hand before an issue is resolved
 	pytest -m long tests

@@ -4,7 +4,7 @@
 rule predict:
     input:
         model=f"{RUN}/models/{{experiment}}",
-        samples=f"{RUN}/manifests/split/test.jsonl",
+        samples=lambda w: f"{RUN}/manifests/split/{experiment(w).predict.split}.jsonl",
         frames=lambda w: frames_cache(w.experiment),
         arrays=lambda w: frames_arrays(w.experiment),
     output:
@@ -19,10 +19,10 @@ rule predict:
         mem_mb=16000,
         runtime=240,
     params:
-        options=lambda w: to_flags(experiment(w).predict),
+        options=lambda w: to_flags(experiment(w).predict, leave_out=frozenset({"split"})),
         code=lambda w: code("predict", family_module(w)),
     message:
-        "Asking {wildcards.experiment} the test questions"
+        "Asking {wildcards.experiment} the questions"
     shell:
         "exec python workflow/scripts/predict.py --model {input.model:q} --samples {input.samples:q}"
         " --frames-cache {input.frames:q} {params.options} --output {output.predictions:q} > {log:q} 2>&1"
@@ -46,12 +46,14 @@ rule score:
         runtime=30,
     params:
         task="open_vqa",
+        scored=lambda w: experiment(w).predict.split,
         code=code("score", "suture.tasks.open_vqa"),
     message:
         "Scoring {wildcards.experiment}"
     shell:
         "exec python workflow/scripts/score.py --task {params.task} --predictions {input.predictions:q}"
-        " --references {input.references:q} --split-info {input.split:q} --output {output.entry:q} > {log:q} 2>&1"
+        " --references {input.references:q} --split-info {input.split:q}"
+        " --split {params.scored} --output {output.entry:q} > {log:q} 2>&1"
 
 
 rule merge_metrics:

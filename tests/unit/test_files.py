@@ -13,6 +13,7 @@ from suture.errors import InputError
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     files.write_json(target, {"old": 1})
+    (tmp_path / ".a.tmp-1.json").write_text("left by a killed run")
     with pytest.raises(ValueError), files.atomic_path(target) as temporary:
         temporary.write_text("half")
         raise ValueError

@@ -6,6 +6,7 @@ whole. JSON is written with sorted, stable layout: equal content, equal bytes.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -36,13 +37,20 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.stem}.tmp-{os.getpid()}{path.suffix}")
 
 
+def _left_over(path: Path) -> list[Path]:
+    return list(path.parent.glob(f".{glob.escape(path.stem)}.tmp-*{glob.escape(path.suffix)}"))
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Gives a temporary file name and renames it to ``path`` on success.
 
     On any exception the temporary file is removed and ``path`` is untouched.
+    Temporary files that an earlier, killed run left beside it are removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in _left_over(path):
+        left_over.unlink()
     temporary = _temporary(path)
     try:
         yield temporary
@@ -61,7 +69,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     earlier, killed run left beside it are removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in path.parent.glob(f".{path.stem}.tmp-*{path.suffix}"):
+    for left_over in _left_over(path):
         shutil.rmtree(left_over)
     temporary = _temporary(path)
     temporary.mkdir()

@@ -133,8 +133,11 @@ class Frames(Section):
 
 
 class Predict(Section):
-    """Answering the test questions (`predict`)."""
+    """Answering questions that the model was not trained on (`predict`)."""
 
+    split: Literal["test", "val"] = Field(
+        "test", description="Whose questions are asked and scored. The published split of Surgery-SFT has no test set."
+    )
     max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens; a longer one is counted as cut off.")
     batch_size: int = Field(16, ge=1, description="Questions answered at once.")
     history: Literal["none", "own"] = Field(
