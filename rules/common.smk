@@ -16,6 +16,7 @@ from suture.media import MediaIndex
 from suture.records import shard_of
 
 put_python_first()
+digest.remember(Path(".snakemake/suture/code.json"))
 
 try:
     CONFIG = resolve(config)

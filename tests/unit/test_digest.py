@@ -21,6 +21,7 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def digest_of(command: str, *modules: str) -> str:
     digest._read.cache_clear()
+    digest._ours.cache_clear()
     return digest.code(command, *modules)
 
 
