@@ -31,7 +31,7 @@ ifneq ($(LOCK),$(MADE))
 	@command -v $(PYTHON) >/dev/null || { echo "Suture needs Python 3.11 ($(PYTHON) is not on PATH)"; exit 2; }
 	@echo "Making .venv from requirements.lock (about 4 minutes, 6.5 GB) ..."
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r requirements.lock
 	$(BIN)/python -m pip check
 	@echo $(LOCK) > .venv/lock.sha256
 endif
@@ -39,7 +39,7 @@ endif
 lock: setup  ## renew requirements.lock from pyproject.toml's names, to the newest versions that fit
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager .[dev]
 	$(BIN)/python -m pip uninstall --quiet --yes suture
-	{ sed -n '/^#/p' requirements.lock; $(BIN)/python -m pip freeze --exclude pip --exclude setuptools --exclude wheel | sort -f; } > requirements.lock.new
+	{ sed -n '/^#/p' requirements.lock; $(BIN)/python -m pip freeze --all --exclude pip | sort -f; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
 envs: setup  ## write envs/<rule>.yaml from imports and lock
