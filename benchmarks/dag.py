@@ -74,9 +74,9 @@ def measure(cases: int) -> dict[str, object]:
     with TemporaryDirectory() as folder:
         where = Path(folder)
         make_run(where, cases)
-        snakemake(where, "-n", "--quiet")
-        dry, printed = snakemake(where, "-n", "--quiet")
-        jobs = sum(int(line.split()[1]) for line in printed.splitlines() if line.startswith("total "))
+        _, printed = snakemake(where, "-n")
+        jobs = next(int(line.split()[1]) for line in printed.splitlines() if line.startswith("total "))
+        dry, _ = snakemake(where, "-n", "--quiet")
         _, summary = snakemake(where, "--summary")
         for line in summary.splitlines():
             if line.startswith("results/"):
