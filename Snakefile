@@ -27,6 +27,19 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 
 
+# Seconds of work, or the hub, which compute nodes often cannot reach: done where snakemake runs.
+localrules:
+    all,
+    data,
+    train,
+    evaluate,
+    collect_clips,
+    fetch_weights,
+    merge_metrics,
+    resolve_config,
+    draw_rulegraph,
+
+
 rule all:
     default_target: True
     input:

@@ -8,6 +8,7 @@ from functools import cache
 from snakemake.exceptions import WorkflowError
 
 from suture import digest, registry
+from suture.datasets.base import annotation_digest
 from suture.config.flags import to_flags
 from suture.config.load import resolve
 from suture.environment import put_python_first
@@ -29,6 +30,8 @@ try:
     CASES = CONFIG.cases or ADAPTER.case_ids(Path(ANNOTATIONS))
 except SutureError as error:
     raise WorkflowError(str(error)) from None
+if not (CONFIG.draw or Path(VIDEOS).is_dir()):
+    raise WorkflowError(f"videos: there is no folder {VIDEOS}; give the root of the dataset's media files")
 if not CASES:
     raise WorkflowError(f"no case found under {ANNOTATIONS}: is it the folder that dataset '{CONFIG.dataset}' expects?")
 
@@ -74,7 +77,18 @@ def annotation_files(case):
     """The annotation files of a case, which stand for its content in every rule that reads it."""
     if DRAWN:
         return [path for name, path in drawn_files(case).items() if name != "video"]
-    return [str(path) for path in ADAPTER.case_files(Path(ANNOTATIONS), case)]
+    shared = annotation_digest(ADAPTER, Path(ANNOTATIONS), case) is not None
+    files = [str(path) for path in ADAPTER.case_files(Path(ANNOTATIONS), case)]
+    return [ancient(path) for path in files] if shared else files
+
+
+@cache
+def annotation_rows(*cases):
+    """What an edit of a file that all cases share means for these: an edit of another case's rows, nothing."""
+    if DRAWN:
+        return None
+    digests = [annotation_digest(ADAPTER, Path(ANNOTATIONS), case) for case in cases]
+    return digest.join(*digests) if all(digests) else None
 
 
 def drawn_files(case):
@@ -156,8 +170,8 @@ def frames_arrays(name):
 
 
 TARGETS = {
-    "data": [f"{RUN}/dataset/videos.jsonl"],
+    "data": [f"{RUN}/dataset"],
     "train": [f"{RUN}/models/{name}" for name in CONFIG.experiments],
-    "evaluate": [f"{RUN}/metrics.json"],
-    "all": [f"{RUN}/dataset/videos.jsonl", f"{RUN}/report.html"],
+    "evaluate": [f"{RUN}/metrics.json"] if CONFIG.experiments else [],
+    "all": [f"{RUN}/dataset", f"{RUN}/report.html"] if CONFIG.experiments else [f"{RUN}/dataset"],
 }

@@ -80,6 +80,7 @@ rule cut_videos:
         clips_dir=lambda w: f"{RUN}/clips",
         options=to_flags(CONFIG.cut),
         revision=lambda w: media_revision(w.case),
+        rows=lambda w: annotation_rows(w.case),
         code=code("cut_videos", DATASET_MODULE),
     message:
         "Cutting {wildcards.case} into clips"
@@ -135,6 +136,7 @@ rule describe_objects:
         annotations=lambda w: ANNOTATIONS,
         adapter=CONFIG.dataset,
         cases=lambda w: cases_of(w.shard),
+        rows=lambda w: annotation_rows(*cases_of(w.shard)),
         code=code("describe_objects", DATASET_MODULE),
     message:
         "Describing the objects in shard {wildcards.shard}"
@@ -183,12 +185,13 @@ rule gather_data:
 rule organize_videos:
     input:
         split=f"{RUN}/manifests/split/split.json",
+        samples=expand(f"{RUN}/manifests/split/{{name}}.jsonl", name=["train", "val", "test"]),
         clips=f"{RUN}/manifests/clips.jsonl",
         objects=f"{RUN}/case_objects.json",
         qa=f"{RUN}/qa_pairs_without_idle.json",
         media=clip_folders(CASES),
     output:
-        videos=f"{RUN}/dataset/videos.jsonl",
+        dataset=directory(f"{RUN}/dataset"),
     log:
         f"{RUN}/logs/organize_videos.log",
     benchmark:
@@ -203,7 +206,6 @@ rule organize_videos:
         annotations=lambda w: ANNOTATIONS,
         split_dir=subpath(input.split, parent=True),
         clips_dir=lambda w: f"{RUN}/clips",
-        output_dir=subpath(output.videos, parent=True),
         export=CONFIG.export,
         code=code("organize_videos"),
     message:
@@ -212,4 +214,4 @@ rule organize_videos:
         "exec python workflow/scripts/organize_videos.py --split-dir {params.split_dir:q} --clips {input.clips:q}"
         " --clips-dir {params.clips_dir:q} --objects {input.objects:q} --qa {input.qa:q}"
         " --annotations {params.annotations:q} --export {params.export} --workers {threads}"
-        " --output-dir {params.output_dir:q} > {log:q} 2>&1"
+        " --output-dir {output.dataset:q} > {log:q} 2>&1"

@@ -45,9 +45,9 @@ rule score:
         mem_mb=2000,
         runtime=30,
     params:
-        task="open_vqa",
+        task=lambda w: experiment(w).task,
         scored=lambda w: experiment(w).predict.split,
-        code=code("score", "suture.tasks.open_vqa"),
+        code=lambda w: code("score", f"suture.tasks.{experiment(w).task}"),
     message:
         "Scoring {wildcards.experiment}"
     shell:

@@ -22,6 +22,7 @@ if CONFIG.qa.backend == "annotation":
             annotations=lambda w: ANNOTATIONS,
             adapter=CONFIG.dataset,
             cases=lambda w: cases_of(w.shard),
+            rows=lambda w: annotation_rows(*cases_of(w.shard)),
             code=code("ingest", DATASET_MODULE),
         message:
             "Reading the publisher's questions of shard {wildcards.shard}"
@@ -78,12 +79,14 @@ else:
             runtime=30,
         params:
             backend=CONFIG.qa.backend,
+            adapter=CONFIG.dataset,
             kinds=CONFIG.qa.kinds,
             wordings=CONFIG.qa.wordings,
-            code=code("generate_qa"),
+            code=code("generate_qa", DATASET_MODULE),
         message:
             "Writing the questions of shard {wildcards.shard}"
         shell:
-            "exec python workflow/scripts/generate_qa.py --backend {params.backend} --objects {input.objects:q}"
+            "exec python workflow/scripts/generate_qa.py --backend {params.backend} --adapter {params.adapter}"
+            " --objects {input.objects:q}"
             " --clips {input.clips:q} --kinds {params.kinds} --wordings {params.wordings}"
             " --output {output.samples:q} --rejected {output.rejected:q} > {log:q} 2>&1"

@@ -38,7 +38,8 @@ rule draw_rulegraph:
         mem_mb=1000,
         runtime=5,
     params:
-        code=digest.text(Path(workflow.snakefile), *Path(workflow.basedir, "rules").glob("*.smk")),
+        code=code("draw_rulegraph"),
+        rules=digest.text(Path(workflow.snakefile), *Path(workflow.basedir, "rules").glob("*.smk")),
     message:
         "Drawing the DAG"
     shell:

@@ -5,6 +5,8 @@ rule split_dataset:
     input:
         samples=f"{RUN}/manifests/samples.jsonl",
         clips=f"{RUN}/manifests/clips.jsonl",
+        assign=CONFIG.split.assign or [],
+        folds=sorted(map(str, Path(CONFIG.split.official_folds).glob("*.csv"))) if CONFIG.split.official_folds else [],
     output:
         train=f"{RUN}/manifests/split/train.jsonl",
         val=f"{RUN}/manifests/split/val.jsonl",
@@ -23,9 +25,10 @@ rule split_dataset:
         output_dir=subpath(output.split, parent=True),
         fractions=list(CONFIG.split.fractions),
         options=to_flags(CONFIG.split, leave_out=frozenset({"fractions"})),
-        code=code("split_dataset"),
+        adapter=CONFIG.dataset,
+        code=code("split_dataset", DATASET_MODULE),
     message:
         "Splitting into train, validation and test"
     shell:
-        "exec python workflow/scripts/split_dataset.py --samples {input.samples:q} --clips {input.clips:q}"
+        "exec python workflow/scripts/split_dataset.py --adapter {params.adapter} --samples {input.samples:q} --clips {input.clips:q}"
         " --fractions {params.fractions} {params.options} --output-dir {params.output_dir:q} > {log:q} 2>&1"

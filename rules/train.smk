@@ -2,6 +2,9 @@
 
 
 rule fetch_weights:
+    input:
+        # A folder's own files; nothing for a model that is built here or comes from the hub.
+        lambda w: sorted(map(str, Path(base_of(w.base).model).glob("*.*"))) if "/" in base_of(w.base).model else [],
     output:
         model=directory(f"{RUN}/models/base/{{base}}"),
     log:

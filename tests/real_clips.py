@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from support import make_clip
 from suture import records
 from suture.datasets.cataract1k import phases
 from suture.records import Clip
@@ -21,22 +22,15 @@ def _clip(row: dict[str, str]) -> Clip:
     phase = phases.canonical("_".join(name.removeprefix(f"{case}_").split("_")[:-2]))
     assert phase is not None, name
     start_s = float(row["start_s"])
-    return Clip(
+    return make_clip(
         id=name,
         case=case,
         phase=phase,
         start_s=start_s,
         end_s=round(start_s + float(row["duration_s"]), 6),
-        path=f"{case}/{name}.mp4",
-        first_frame=0,
         n_frames=max(1, round(float(row["duration_s"]) * 30)),
-        fps=30,
         width=1024,
         height=768,
-        method="copy",
-        sha256=f"clip {name}",
-        source=f"{case}.mp4",
-        source_sha256=f"video {case}",
     )
 
 

@@ -7,6 +7,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from suture.records import Clip
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -29,6 +32,30 @@ def run_script(name: str, *args: object, code: int = 0, timeout: float = 300, cw
     )
     assert done.returncode == code, f"{name} ended with {done.returncode}, expected {code}:\n{done.stdout}"
     return done.stdout
+
+
+def make_clip(**changes: Any) -> Clip:
+    """Returns a clip's record; there is no such file. What is not among the changes follows from id and case."""
+    case = changes.get("case", "case_1")
+    name = changes.get("id", f"{case}_0")
+    fields: dict[str, Any] = {
+        "id": name,
+        "case": case,
+        "phase": "Incision",
+        "start_s": 0.0,
+        "end_s": 5.0,
+        "path": f"{case}/{name}.mp4",
+        "first_frame": 0,
+        "n_frames": 150,
+        "fps": 30.0,
+        "width": 64,
+        "height": 48,
+        "method": "copy",
+        "sha256": f"clip {name}",
+        "source": f"{case}.mp4",
+        "source_sha256": f"video {case}",
+    }
+    return Clip(**fields | changes)
 
 
 def clone(target: Path) -> Path:

@@ -7,8 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from support import make_clip
 from suture import files, records
-from suture.records import Clip, Sample, Turn
+from suture.records import Sample, Turn
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 80, 230), "yellow": (230, 220, 40)}
 
@@ -39,21 +40,17 @@ def make_toy(root: Path, *, clips: int, size: int = 64, frames: int = 12, seed: 
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             container.mux(stream.encode())
         made.append(
-            Clip(
+            make_clip(
                 id=name,
                 case=case,
                 phase=colour,
-                start_s=0,
                 end_s=frames / 10,
-                path=f"{case}/{name}.mp4",
                 first_frame=2,
                 n_frames=frames,
                 fps=10.0,
                 width=size,
                 height=size,
-                method="copy",
                 sha256=files.sha256_file(path),
-                source=f"{case}.mp4",
                 source_sha256="0" * 64,
             )
         )

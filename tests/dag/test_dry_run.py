@@ -60,9 +60,11 @@ def test_lint_is_clean(fresh: Path) -> None:
 def test_a_config_file_runs_its_own_experiments_and_no_others(fresh: Path, cataract1k: Path, config: Path) -> None:
     """Snakemake merges config files; the demo's experiments must not join those of another run."""
     raw = yaml.safe_load((fresh / config).read_text())
-    override = (
-        ["--config", f"annotations={cataract1k}"] if "draw" not in raw or raw["draw"]["kind"] != "surgery" else []
-    )
+    override: list[object] = []
+    if raw.get("draw", {}).get("kind") != "surgery":
+        override = ["--config", f"annotations={cataract1k}"]
+    if "draw" not in raw:
+        override.append(f"videos={cataract1k}")
     printed = snakemake(fresh, "-n", "train", "--configfile", config, *override)
     for name, experiment in raw["experiments"].items():
         assert f"Exporting the model of {name}\n" in printed

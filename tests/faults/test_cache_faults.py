@@ -24,7 +24,7 @@ def test_a_killed_run_started_again_leaves_what_an_undisturbed_one_does(tmp_path
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         until = time.monotonic() + 60
         # Half-way: the array that is being written holds some clips, not all.
-        while not any(p.stat().st_size > 128 for p in out.glob(".shard-0.tmp-*.npy")):
+        while not any(p.stat().st_size > 128 for p in out.glob(".shard-0.npy.tmp-*.npy")):
             assert process.poll() is None, "the run ended before it could be killed"
             assert time.monotonic() < until
             time.sleep(0.001)
@@ -32,7 +32,7 @@ def test_a_killed_run_started_again_leaves_what_an_undisturbed_one_does(tmp_path
     assert process.returncode == -signal.SIGKILL
     left = [p.name for p in out.iterdir()]
     assert len(left) == 1, left
-    assert left[0].startswith(".shard-0.tmp-")
+    assert left[0].startswith(".shard-0.npy.tmp-")
     run_script("cache_frames", *cache_arguments(toy, out))
     run_script("cache_frames", *cache_arguments(toy, undisturbed))
     assert sorted(contents(undisturbed)) == ["rejected.jsonl", "shard-0.jsonl", "shard-0.npy"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from support import run_script
+from support import make_clip, run_script
 from suture import files, records
 from suture.frames import FrameCache, resize
 from suture.records import Clip, Rejection, Sample
@@ -112,3 +114,30 @@ def test_a_manifest_that_leads_out_of_the_folder_is_refused(toy: Path, tmp_path:
     rows = files.read_jsonl(root / "clips.jsonl")
     files.write_jsonl(root / "clips.jsonl", [{**rows[0], "path": "../../secret.mp4"}, *rows[1:]])
     assert "leads out of" in run_script("cache_frames", *cache_arguments(root, tmp_path / "out"), code=2)
+
+
+def test_an_image_has_one_frame_at_any_rate_and_is_repeated_for_a_count(tmp_path: Path) -> None:
+    (tmp_path / "clips" / "p").mkdir(parents=True)
+    picture = tmp_path / "clips" / "p" / "scan.png"
+    Image.fromarray(np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)).save(picture)
+    clip = make_clip(
+        id="scan", case="p", path="p/scan.png", n_frames=1, fps=0.0, method="image", sha256=files.sha256_file(picture)
+    )
+    records.write(tmp_path / "clips.jsonl", [clip])
+    common = ["--clips", tmp_path / "clips.jsonl", "--clips-dir", tmp_path / "clips", "--size", 40, 60]
+    for sampling, indices in ((("--fps", 2), (0,)), (("--frames", 3), (0, 0, 0))):
+        run_script("cache_frames", *common, *sampling, "--output", tmp_path / "s.jsonl", "--array", tmp_path / "s.npy")
+        cache = FrameCache([tmp_path / "s.jsonl"])
+        assert (cache.entry("scan").indices, cache.entry("scan").frame_seconds) == (indices, 0)
+        assert np.array_equal(cache.frames("scan"), np.stack([np.asarray(Image.open(picture))] * len(indices)))
+    records.write(tmp_path / "clips.jsonl", [dataclasses.replace(clip, method="copy")])
+    said = run_script(
+        "cache_frames", *common, "--fps", 2, "--output", tmp_path / "s.jsonl", "--array", tmp_path / "s.npy", code=2
+    )
+    assert "its manifest says 0 frames a second" in said
+
+
+@pytest.mark.parametrize("share", [-1, 10, "nan"])
+def test_a_cap_that_is_no_share_is_refused(toy: Path, tmp_path: Path, share: object) -> None:
+    said = run_script("cache_frames", *cache_arguments(toy, tmp_path, "--max-rejected", share), code=2)
+    assert f"'{share}' is not a share from 0 to 1" in said

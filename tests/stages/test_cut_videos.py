@@ -264,9 +264,20 @@ def test_an_unreadable_annotation_costs_its_case_alone(tmp_path: Path) -> None:
     assert [clip.case for clip in clips] == ["case_9002"]
     assert [(one.case, one.reason) for one in rejected] == [("case_9001", "annotation_unreadable")]
     assert str(broken) in printed
-    assert str(tmp_path) not in rejected[0].where
+    assert str(tmp_path) not in (tmp_path / "rejected.jsonl").read_text()
     assert list((tmp_path / "clips" / "case_9001").iterdir()) == []
     cut(tmp_path, "--max-rejected", "0.4", code=2)
+    assert "'-1' is not a share" in cut(tmp_path, "--max-rejected", "-1", code=2)[2]
+
+
+def test_a_missing_videos_folder_is_an_error_at_once(tmp_path: Path) -> None:
+    root = annotate(tmp_path / "annotations", "case_9001", PHASES)
+    arguments = ("cut_videos", "--annotations", root, "--videos", tmp_path / "vidoes")
+    said = run_script(*arguments, "--clips-dir", tmp_path / "c", "--output", tmp_path / "c.jsonl", code=2)
+    assert "no such folder of media files" in said
+    assert "vidoes" in said
+    assert not (tmp_path / "c.jsonl").exists()
+    run_script(*arguments, "--plan-only", "--output", tmp_path / "c.csv")
 
 
 def test_a_table_gives_whole_clips_and_images_without_their_metadata(tmp_path: Path) -> None:

@@ -7,15 +7,14 @@ import json
 import random
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from support import run_script
+from support import make_clip, run_script
 from suture import objects, records
 from suture.errors import InputError
 from suture.objects import Stretch
-from suture.records import Case, Clip, Scene, SeenObject, Segment
+from suture.records import Case, Scene, SeenObject, Segment
 
 
 def shuffled_copy(source: Path, target: Path) -> Path:
@@ -134,30 +133,8 @@ def test_published_borders_count_on_both_sides_and_frames_without_objects_are_le
         objects.describe_published(CASE, [Stretch("c", 0, 0, "holiday")])
 
 
-def clip(**changes: Any) -> Clip:
-    fields: dict[str, Any] = {
-        "id": "c_Incision_5.00_10.00",
-        "case": "c",
-        "phase": "Incision",
-        "start_s": 5.0,
-        "end_s": 10.0,
-        "path": "c/x.mp4",
-        "first_frame": 0,
-        "n_frames": 50,
-        "fps": 10.0,
-        "width": 8,
-        "height": 8,
-        "method": "copy",
-        "sha256": "0",
-        "source": "m.mp4",
-        "source_sha256": "0",
-        **changes,
-    }
-    return Clip(**fields)
-
-
 def test_clips_are_read_from_manifests_and_lists(tmp_path: Path) -> None:
-    records.write(tmp_path / "clips.jsonl", [clip()])
+    records.write(tmp_path / "clips.jsonl", [make_clip(id="c_Incision_5.00_10.00", case="c", start_s=5.0, end_s=10.0)])
     with (tmp_path / "clips.csv").open("w", newline="") as handle:
         csv.writer(handle).writerows(
             [["file", "case", "duration_s", "start_s"], ["c_Viscoelastic_17.40_22.50.mp4", "c", "5.099", "17.401"]]
@@ -172,11 +149,33 @@ def test_clips_are_read_from_manifests_and_lists(tmp_path: Path) -> None:
         objects.read_clips(tmp_path / "clips.txt")
 
 
-def test_a_wrong_name_ends_with_exit_2_and_the_way_out(tmp_path: Path) -> None:
-    folder = tmp_path / "case_1"
-    folder.mkdir()
-    (folder / "case_1_annotations_phases.csv").write_text("comment,sec,endSec\nIncisoin,1,2\n")
-    said = run_script("describe_objects", "--annotations", tmp_path, "--output", tmp_path / "o.json", code=2)
-    assert "unknown phase 'Incisoin'; did you mean 'Incision'?" in said
-    assert "case_1_annotations_phases.csv:2" in said
-    assert not (tmp_path / "o.json").exists()
+def test_a_case_that_cannot_be_read_is_left_out_in_one_line_with_the_way_out(tmp_path: Path) -> None:
+    for case, phase in (("case_1", "Incisoin"), ("case_2", "Incision")):
+        folder = tmp_path / "a" / case
+        (folder / "annotations").mkdir(parents=True)
+        (folder / f"{case}_annotations_phases.csv").write_text(f"comment,sec,endSec\n{phase},1,9\n")
+        coco = {
+            "images": [{"id": 1, "file_name": f"{case.replace('_', '')}_03.png", "width": 8, "height": 8}],
+            "categories": [],
+            "annotations": [],
+        }
+        (folder / "annotations" / "instances.json").write_text(json.dumps(coco))
+    out, left = tmp_path / "o.json", tmp_path / "r.jsonl"
+    said = run_script(
+        "describe_objects", "--annotations", tmp_path / "a", "--output", out, "--rejected", left, "--mode", "default"
+    )
+    (line,) = [line for line in said.splitlines() if "case_1" in line]
+    assert "case_1 is left out: unknown phase 'Incisoin'; did you mean 'Incision'?" in line
+    assert "case_1_annotations_phases.csv:2" in line
+    assert list(json.loads(out.read_text())) == ["case_2"]
+    (row,) = map(json.loads, left.open())
+    assert (row["stage"], row["reason"], row["case"]) == ("annotations", "annotation_unreadable", "case_1")
+    assert row["where"] == "case_1/case_1_annotations_phases.csv:2"
+    assert str(tmp_path) not in left.read_text()
+    run_script(
+        *("cut_videos", "--annotations", tmp_path / "a", "--plan-only", "--output", tmp_path / "c.csv"),
+        *("--rejected", tmp_path / "cut.jsonl"),
+    )
+    assert (tmp_path / "cut.jsonl").read_text() == left.read_text(), "gathered, the two count once"
+    said = run_script("describe_objects", "--annotations", tmp_path / "a", "--cases", "case_3", "--output", out, code=2)
+    assert "no case 'case_3'" in said

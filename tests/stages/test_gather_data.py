@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from support import run_script
+from support import make_clip, run_script
 from suture import files, gathering, records
 from suture.errors import InputError
 from suture.records import Clip, Rejection, Sample, Turn
@@ -16,24 +15,7 @@ from suture.records import Clip, Rejection, Sample, Turn
 
 def clip(case: str, number: int, phase: str = "Incision") -> Clip:
     name = f"{case}_{phase}_{number}.00_{number + 5}.00"
-    fields: dict[str, Any] = {
-        "id": name,
-        "case": case,
-        "phase": phase,
-        "start_s": float(number),
-        "end_s": number + 5.0,
-        "path": f"{case}/{name}.mp4",
-        "first_frame": 0,
-        "n_frames": 50,
-        "fps": 10.0,
-        "width": 8,
-        "height": 8,
-        "method": "copy",
-        "sha256": name,
-        "source": f"{case}.mp4",
-        "source_sha256": case,
-    }
-    return Clip(**fields)
+    return make_clip(id=name, case=case, phase=phase, start_s=float(number), end_s=number + 5.0)
 
 
 def sample(one: Clip) -> Sample:
@@ -114,7 +96,7 @@ def test_too_many_unusable_media_stop_the_run_with_the_first_rows(shards: Shards
     ]
     said = shards.run("--max-rejected", "0.3", code=2)
     assert "1 of 3 media files cannot be used (33.3%, the cap is 30.0%): media_empty 1" in said
-    assert "[c] why c" in said
+    assert "[c] c, 1.mp4, annotation row 2: why c" in said
     assert not shards.outputs["clips"].exists()
     shards.run("--max-rejected", "0.34")
     found = files.read_json(shards.outputs["rejected"])
@@ -162,3 +144,29 @@ def test_what_belongs_to_two_shards_or_to_no_clip_is_refused(shards: Shards, tmp
 def test_no_samples_at_all_is_an_error(shards: Shards) -> None:
     shards.clips = {"0": [], "1": []}
     assert "no samples at all: 0 clips" in shards.run(code=2)
+
+
+def test_a_case_whose_annotation_cannot_be_read_counts_against_the_cap_and_is_named(shards: Shards) -> None:
+    # Cutting, describing and ingest all report it.
+    bad = Rejection(
+        stage="annotations",
+        reason="annotation_unreadable",
+        case="c",
+        where="c/c_phases.csv:2",
+        detail="c/c_phases.csv:2: unknown phase 'Incison'",
+    )
+    shards.rejected = {"0": [bad], "1": [bad]}
+    said = shards.run("--max-rejected", "0.3", code=2)
+    assert "1 of 3 media files cannot be used (33.3%, the cap is 30.0%): annotation_unreadable 1" in said
+    assert "[c] c/c_phases.csv:2: unknown phase 'Incison'" in said
+    shards.run("--max-rejected", "0.34")
+    found = files.read_json(shards.outputs["rejected"])
+    assert found["share"] == {"media": pytest.approx(1 / 3, abs=1e-6), "clips": 0.2, "samples": 0.0}
+
+
+def test_the_cap_names_each_media_file_once(shards: Shards) -> None:
+    of_c = [rejection("cut", "truncated", "c", f"c.mp4, annotation row {n}") for n in range(9)]
+    shards.rejected["0"] = [*of_c, rejection("cut", "media_missing", "d", "d.mp4, annotation row 2")]
+    said = shards.run(code=2)
+    assert said.count("c.mp4") == 1
+    assert said.count("d.mp4") == 1

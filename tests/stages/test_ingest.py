@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+import ingest
 from support import run_script
 from suture import files, records
-from suture.records import Rejection, Sample, Turn
+from suture.datasets import table
+from suture.errors import InputError
+from suture.records import Case, Rejection, Sample, Turn
 from video_files import make_video
 
 TABLE = """\
@@ -116,3 +119,24 @@ def test_the_cap_on_rows_left_out_stops_with_the_first_of_them(root: Path, tmp_p
     assert "my.csv:5: end 4.5 s is before start 9 s" in said
     run_script(*arguments, "--max_rejected", "0.25")
     assert "'2' is not a share" in run_script(*arguments, "--max-rejected", "2", code=2)
+
+
+def test_a_case_that_cannot_be_read_costs_itself_alone(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = table.read_case
+
+    def broken(where: Path, case: str) -> Case:
+        if case == "p2":
+            raise InputError("unknown label 'Sutur'", where=f"{where}:2", fix="write 'Suture'")
+        return read(where, case)
+
+    monkeypatch.setattr(table, "read_case", broken)
+    out, left = tmp_path / "s.jsonl", tmp_path / "r.jsonl"
+    words = ["--adapter", "table", "--root", root, "--without-media", "--output", out, "--rejected", left]
+    ingest.main(ingest.parser().parse_args(list(map(str, words))))
+    assert {one.case for one in records.read(out, Sample)} == {"p1"}
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "p2" in line]
+    assert line.strip() == f"ingest: p2 is left out: unknown label 'Sutur' ({root}:2); write 'Suture'"
+    found = [one for one in records.read(left, Rejection) if one.case == "p2"]
+    assert [(one.reason, one.where) for one in found] == [("annotation_unreadable", "my.csv:2")]

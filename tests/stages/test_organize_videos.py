@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support import run_script
-from suture import files, records
-from suture.records import Clip, Sample, Turn
+from support import make_clip, run_script
+from suture import digest, exports, files, records
+from suture.records import Sample, Turn
 from suture.video.reading import read_frames
 from video_files import all_frames, make_video
 
@@ -36,21 +36,16 @@ class Run:
             case = name.rsplit("_", 1)[0]
             path = make_video(root / "clips" / case / f"{name}.mp4", seconds=2, seed=number)
             clips.append(
-                Clip(
+                make_clip(
                     id=name,
                     case=case,
-                    phase="Incision",
-                    start_s=0,
                     end_s=2,
-                    path=f"{case}/{name}.mp4",
                     first_frame=first,
                     n_frames=count,
                     fps=10,
                     width=96,
                     height=64,
-                    method="copy",
                     sha256=files.sha256_file(path),
-                    source=f"{case}.mp4",
                     source_sha256="",
                 )
             )
@@ -173,7 +168,7 @@ def test_a_second_run_gives_the_same_folder_without_encoding_again(run: Run) -> 
 
 
 def test_what_a_killed_run_left_behind_is_cleared(run: Run) -> None:
-    for name in ("exports/.case_3_a.0.tmp-1.mp4", ".dataset.tmp-1/videos/part.mp4"):
+    for name in ("exports/.case_3_a.0123456789abcdef.mp4.tmp-1.mp4", ".dataset.tmp-1/videos/part.mp4"):
         (run.root / name).parent.mkdir(parents=True)
         (run.root / name).touch()
     run()
@@ -212,3 +207,40 @@ def test_a_folder_with_other_things_in_it_is_not_replaced(run: Run) -> None:
 def test_a_clip_in_two_splits_is_refused(run: Run) -> None:
     run.write_split("val", ["case_1_a"])
     assert "clip case_1_a is in train and in val" in run(code=2)
+
+
+def test_an_annotation_that_is_one_file_is_linked(run: Run) -> None:
+    table = run.root / "source" / "my.csv"
+    table.write_text("case,media\n")
+    run("--export", "link", "--annotations", table)
+    linked = run.root / "dataset" / "annotations" / "my.csv"
+    assert linked.is_symlink()
+    assert linked.read_text() == "case,media\n"
+    assert "no such folder or file of annotations" in run("--annotations", run.root / "none.csv", code=2)
+
+
+def test_exports_that_no_clip_needs_any_more_are_removed(run: Run) -> None:
+    run()
+    exports = run.root / "exports"
+    before = {path.name for path in exports.iterdir()}
+    (exports / "case_3_a.0123456789abcdef.mp4").touch()
+    (exports / "notes.txt").touch()
+    assert "1 exports that no clip needs any more were removed" in run()
+    assert {path.name for path in exports.iterdir()} == before | {"notes.txt"}
+    # A folder that was named may serve other datasets too.
+    (exports / "case_3_a.0123456789abcdef.mp4").touch()
+    run("--exports-dir", exports)
+    assert (exports / "case_3_a.0123456789abcdef.mp4").exists()
+
+
+def test_a_comment_in_the_encoder_does_not_encode_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "suture" / "video" / "reencode.py"
+    module.parent.mkdir(parents=True)
+    monkeypatch.setattr(digest, "SCRIPTS", tmp_path)
+    names = []
+    for text in ("CRF = 16\n", "# why\nCRF = 16  # not\n", "CRF = 17\n"):
+        module.write_text(text)
+        digest._read.cache_clear()
+        names.append(exports.path_of(make_clip(), tmp_path).name)
+    digest._read.cache_clear()
+    assert names[0] == names[1] != names[2]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from real_clips import published_clips
-from support import run_script
+from support import make_clip, run_script
 from suture import records
 from suture.records import Clip, Sample, Turn
 
@@ -20,25 +20,8 @@ TURN = Turn(question="What is the current phase of the surgery?", answer="The cu
 FILES = ("train.jsonl", "val.jsonl", "test.jsonl", "split.json")
 
 
-def make_clip(case: str, number: int) -> Clip:
-    name = f"{case}_{number}"
-    return Clip(
-        id=name,
-        case=case,
-        phase=PHASES[min(number % 6, 2)],
-        start_s=0,
-        end_s=5,
-        path=f"{case}/{name}.mp4",
-        first_frame=0,
-        n_frames=150,
-        fps=30,
-        width=64,
-        height=48,
-        method="copy",
-        sha256=f"clip {name}",
-        source=f"{case}.mp4",
-        source_sha256=f"video {case}",
-    )
+def clip(case: str, number: int) -> Clip:
+    return make_clip(id=f"{case}_{number}", case=case, phase=PHASES[min(number % 6, 2)])
 
 
 def sample_of(clip: Clip) -> Sample:
@@ -74,7 +57,7 @@ class Run:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(tmp_path, [make_clip(f"case_{case}", number) for case in range(10) for number in range(8 + case)])
+    return Run(tmp_path, [clip(f"case_{case}", number) for case in range(10) for number in range(8 + case)])
 
 
 def test_by_case_the_bytes_are_the_same_for_any_order_and_hash_seed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,3 +40,14 @@ def test_every_command_explains_itself(command: str) -> None:
     text = run_script(command, "--help")
     first_words = (SCRIPTS / f"{command}.py").read_text().split('"""')[1].split()[:4]
     assert " ".join(first_words) in " ".join(text.split())
+
+
+def test_help_shows_defaults_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser("x")
+    parser.add_argument("--output", required=True, help="file to write")
+    parser.add_argument("--rejected", help="what was left out")
+    parser.add_argument("--seed", type=int, default=42, help="seed")
+    parser.print_help()
+    said = capsys.readouterr().out
+    assert "(default: 42)" in said
+    assert "None" not in said

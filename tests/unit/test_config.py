@@ -67,7 +67,7 @@ def test_all_problems_are_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"folds": 5}, "`folds` and `fold` go together"),
+        ({"folds": 5}, "`folds` (or `official_folds`) and `fold` go together"),
         ({"folds": 5, "fold": 5}, "fold 5 does not exist"),
     ],
 )
@@ -82,3 +82,38 @@ def test_flags_carry_a_section_to_a_command_and_back() -> None:
     parser = argparse.ArgumentParser()
     add_flags(parser, Train)
     assert from_args(parser.parse_args(to_flags(section).split()), Train) == section
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("experiments__qwen-small__family", "qwen2_5", "did you mean 'qwen2_5_vl'?"),
+        ("experiments__qwen-small__model", "Qwen/Qwen2.5-VL-7B-Instruct", "a hub model needs its commit:  revision:"),
+        ("experiments__qwen-small__revision", "abc", "`revision` is of a hub model"),
+        ("dataset", "cataract", "unknown dataset adapter 'cataract'; did you mean 'cataract1k'?"),
+        ("dataset", "table", "`draw` makes Cataract-1K's files"),
+        ("cases", [], "cases: [] is not allowed"),
+        ("cases", ["case_9001", "case_9002", "case_9001"], "case_9001 is named twice"),
+        ("shards", "2", 'shards: "2" is not allowed'),
+        ("split__unit", "clip", None),
+        ("split", {"unit": "clip", "folds": 5, "fold": 0}, "with unit: clip leave it out"),
+        ("split", {"fractions": [0.9, 0.1, 0.0]}, "is asked the test questions, of which split.fractions leave none"),
+        ("qa", {"backend": "annotation", "wordings": 2}, "wordings would be ignored"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_runs(key: str, value: object, words: str | None) -> None:
+    """A setting that some job would refuse hours later, or that no job would read."""
+    if words is None:
+        resolve({**DEMO, "split": {**DEMO["split"], "unit": value}})
+    else:
+        assert words in refusal(**{key: value})
+
+
+def test_experiments_that_see_other_frames_have_other_caches() -> None:
+    from suture.config.model import Frames
+
+    keys = {Frames(fps=fps).key for fps in (29.97, 29.97002997, 30)} | {
+        Frames(count=8).key,
+        Frames(count=8, width=56).key,
+    }
+    assert len(keys) == 5

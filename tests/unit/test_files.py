@@ -13,7 +13,7 @@ from suture.errors import InputError
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     files.write_json(target, {"old": 1})
-    (tmp_path / ".a.tmp-1.json").write_text("left by a killed run")
+    (tmp_path / ".a.json.tmp-1.json").write_text("left by a killed run")
     with pytest.raises(ValueError), files.atomic_path(target) as temporary:
         temporary.write_text("half")
         raise ValueError
@@ -53,3 +53,21 @@ def test_a_path_that_leaves_its_root_is_refused(tmp_path: Path, name: str) -> No
 
 def test_a_path_below_its_root_is_joined(tmp_path: Path) -> None:
     assert files.inside(tmp_path, "a/../b/c.mp4") == tmp_path / "b" / "c.mp4"
+
+
+@pytest.mark.parametrize("other", ["P1.2", "P1.tmp-4", "P1-2", "P"])
+def test_what_another_target_is_writing_is_left_alone(tmp_path: Path, other: str) -> None:
+    with files.atomic_dir(tmp_path / other) as theirs, files.atomic_path(tmp_path / f"{other}.json") as their_file:
+        their_file.write_text("half")
+        with files.atomic_dir(tmp_path / "P1") as mine:
+            (mine / "clip").touch()
+        files.write_text(tmp_path / "P1.json", "mine")
+        assert theirs.is_dir()
+        assert their_file.suffix == ".json"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["P1", "P1.json", other, f"{other}.json"])
+
+
+def test_a_folder_in_place_of_a_file_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read as a file: Is a directory") as caught:
+        files.read_json(tmp_path)
+    assert caught.value.where == str(tmp_path)

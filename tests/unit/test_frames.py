@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support import make_clip
 from suture import files, records
 from suture.errors import InputError
 from suture.frame_sampling import at_rate, evenly
@@ -64,23 +65,7 @@ def test_resizing_averages_instead_of_skipping_pixels() -> None:
 
 
 def clip(name: str, case: str = "case_1") -> Clip:
-    return Clip(
-        id=name,
-        case=case,
-        phase="Incision",
-        start_s=0,
-        end_s=1,
-        path=f"{case}/{name}.mp4",
-        first_frame=2,
-        n_frames=10,
-        fps=10.0,
-        width=32,
-        height=32,
-        method="copy",
-        sha256=f"digest of {name}",
-        source="x.mp4",
-        source_sha256="0",
-    )
+    return make_clip(id=name, case=case, end_s=1, first_frame=2, n_frames=10, fps=10.0)
 
 
 def reader(bad: set[str]) -> Callable[[Clip], tuple[Frames, list[int]]]:
@@ -118,7 +103,7 @@ def test_each_clip_finds_its_own_frames(tmp_path: Path) -> None:
         entry = cache.entry(name)
         assert entry.indices == (4, 9)
         assert entry.frame_seconds == pytest.approx(0.5)
-        assert entry.clip_sha256 == f"digest of {name}"
+        assert entry.clip_sha256 == f"clip {name}"
     assert "b" not in cache
     assert cache.rejected["b"].rejected == "truncated"
 
@@ -151,7 +136,7 @@ def test_too_many_bad_clips_stop_the_run_and_write_nothing(tmp_path: Path) -> No
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
-    left_over = tmp_path / ".shard-0.tmp-123.npy"
+    left_over = tmp_path / ".shard-0.npy.tmp-123.npy"
     left_over.write_bytes(b"half")
     cache_of(tmp_path, [clip("a")], set())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["shard-0.jsonl", "shard-0.npy"]

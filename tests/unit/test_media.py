@@ -64,3 +64,13 @@ def test_a_job_on_a_cluster_sees_the_main_process_numbers(tmp_path: Path, video:
 
 def test_a_missing_video_is_revision_0(tmp_path: Path) -> None:
     assert revision(tmp_path, tmp_path / "none.mp4", None) == 0
+
+
+def test_a_touch_seen_by_a_run_that_never_used_the_video_is_no_change_for_the_one_that_did(
+    tmp_path: Path, video: Path
+) -> None:
+    sha = files.sha256_file(video)
+    revision(tmp_path, video, None)
+    later(video)
+    assert revision(tmp_path, video, None) == 0, "the other run has recorded nothing to compare with"
+    assert revision(tmp_path, video, sha) == 0

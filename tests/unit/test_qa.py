@@ -8,36 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from support import make_clip
+from suture import registry
+from suture.datasets import cataract1k as adapter
 from suture.errors import ConfigError, InputError
-from suture.qa import facts, names, published, samples, scenes, spatial
+from suture.qa import facts, published, samples, scenes, spatial
 from suture.qa.base import Facts, Relations
+from suture.qa.names import ObjectNames
 from suture.qa.template import WORDINGS, Template, parse_answer, phase_answer, set_answer, spatial_answer
-from suture.records import Clip, Sample, Turn, shard_of
+from suture.records import Sample, Turn, shard_of
 
+NAMES = ObjectNames(adapter.OBJECT_KINDS, adapter.REFERENCES)
 PUPIL = ("Pupil", (0.4, 0.4, 0.2, 0.2))
 CORNEA = ("Cornea", (0.3, 0.3, 0.4, 0.4))
 RIGHT = ("Gauge", (0.7, 0.45, 0.2, 0.1))
 LEFT = ("Gauge", (0.1, 0.45, 0.2, 0.1))
-
-
-def clip(name: str, case: str = "case_1", phase: str = "Incision") -> Clip:
-    return Clip(
-        id=name,
-        case=case,
-        phase=phase,
-        start_s=0,
-        end_s=5,
-        path=f"{case}/{name}.mp4",
-        first_frame=0,
-        n_frames=150,
-        fps=30,
-        width=64,
-        height=48,
-        method="copy",
-        sha256=f"sha of {name}",
-        source=f"{case}.mp4",
-        source_sha256=f"sha of {case}",
-    )
 
 
 def scene(
@@ -51,12 +36,12 @@ def scene(
 
 @pytest.mark.parametrize("kind", ["anatomy", "instruments"])
 def test_every_set_of_names_is_read_back_and_no_two_answers_are_alike(kind: str) -> None:
-    table = names.BY_KIND[kind]
+    table = NAMES.in_order(kind, NAMES.kinds)
     seen = {}
     for size in range(len(table) + 1):
         for found in itertools.combinations(table, size):
-            text = set_answer(kind, reversed(found))
-            assert parse_answer(kind, text) == frozenset(found)
+            text = set_answer(kind, NAMES.in_order(kind, reversed(found)))
+            assert parse_answer(kind, text, NAMES) == frozenset(found)
             seen[text] = found
     assert len(seen) == 2 ** len(table)
 
@@ -65,7 +50,7 @@ def test_every_set_of_names_is_read_back_and_no_two_answers_are_alike(kind: str)
     "name", ["Irrigation/Aspiration", "Lens Implantation", "idle", "a phase.", "The current phase is x"]
 )
 def test_every_phase_name_is_read_back(name: str) -> None:
-    assert parse_answer("phase", phase_answer(name)) == name
+    assert parse_answer("phase", phase_answer(name), NAMES) == name
 
 
 def test_answers_read_as_sentences() -> None:
@@ -73,7 +58,7 @@ def test_answers_read_as_sentences() -> None:
     assert set_answer("instruments", []) == "No surgical instrument is visible."
     assert set_answer("instruments", ["Spatula"]) == "The visible surgical instrument is the Spatula."
     assert (
-        set_answer("anatomy", {"Lens", "Pupil", "Cornea"})
+        set_answer("anatomy", NAMES.in_order("anatomy", {"Lens", "Pupil", "Cornea"}))
         == "The visible anatomical structures are the Cornea, the Pupil and the Lens."
     )
 
@@ -93,37 +78,44 @@ def test_answers_read_as_sentences() -> None:
 )
 def test_what_the_template_never_writes_is_refused(kind: str, text: str) -> None:
     with pytest.raises(InputError):
-        parse_answer(kind, text)
+        parse_answer(kind, text, NAMES)
 
 
-def test_unknown_objects_and_names_of_another_kind_are_named() -> None:
+def test_unknown_objects_are_named() -> None:
     with pytest.raises(InputError, match="unknown object 'Iriss'"):
-        set_answer("anatomy", ["Iriss"])
+        NAMES.in_order("anatomy", ["Iriss"])
     with pytest.raises(InputError, match="did you mean 'Spatula'"):
-        names.kind_of("Spatulla")
-    with pytest.raises(InputError, match="'Pupil' does not belong"):
-        set_answer("instruments", ["Pupil"])
+        NAMES.kind_of("Spatulla")
+    with pytest.raises(InputError, match="unknown object 'Pupil'") as caught:
+        ObjectNames.of(registry.dataset("table")).kind_of("Pupil")
+    assert "OBJECT_KINDS" in str(caught.value.fix)
     with pytest.raises(InputError, match="phase name"):
         phase_answer(" Incision\n")
 
 
 def test_every_object_of_cataract1k_has_a_kind() -> None:
-    from suture.datasets.cataract1k import OBJECTS
-
-    assert set(OBJECTS) == {*names.ANATOMY, *names.INSTRUMENTS}
+    assert list(adapter.OBJECT_KINDS) == list(adapter.OBJECTS)
+    assert {NAMES.kinds[name] for name in NAMES.references} == {"anatomy"}
 
 
 # --- facts -----------------------------------------------------------------------------------------------------------
 
 
 def test_several_scenes_in_one_clip_give_the_union_of_their_objects() -> None:
-    found, rejected = facts.gather([clip("a")], [scene("a", PUPIL, RIGHT), scene("a", CORNEA, PUPIL, time_s=4)])
+    found, rejected = facts.gather(
+        [make_clip(id="a")], [scene("a", PUPIL, RIGHT), scene("a", CORNEA, PUPIL, time_s=4)], NAMES
+    )
     assert rejected == []
     assert [(one.anatomy, one.instruments) for one in found] == [(("Cornea", "Pupil"), ("Gauge",))]
 
 
 def test_what_is_left_out_is_counted_by_reason() -> None:
-    clips = [clip("a"), clip("b"), clip("i", phase="idle"), clip("c", phase="Viscoelastic")]
+    clips = [
+        make_clip(id="a"),
+        make_clip(id="b"),
+        make_clip(id="i", phase="idle"),
+        make_clip(id="c", phase="Viscoelastic"),
+    ]
     all_scenes = [
         scene("a", PUPIL),
         scene(None, PUPIL, time_s=2),
@@ -133,7 +125,7 @@ def test_what_is_left_out_is_counted_by_reason() -> None:
         scene(None, PUPIL, time_s=6, phase="idle"),
         scene("a", PUPIL, time_s=7, case="case_2"),
     ]
-    found, rejected = facts.gather(clips, all_scenes)
+    found, rejected = facts.gather(clips, all_scenes, NAMES)
     assert [one.clip for one in found] == ["a"]
     assert [(one.reason, one.where) for one in rejected] == [
         ("no_clip", "case_1, case_1_2.png at 2 s"),
@@ -144,7 +136,7 @@ def test_what_is_left_out_is_counted_by_reason() -> None:
         ("no_clip", "case_2, case_2_7.png at 7 s"),
     ]
     assert "Viscoelastic" in rejected[4].detail
-    found, rejected = facts.gather(clips, all_scenes, idle=True)
+    found, rejected = facts.gather(clips, all_scenes, NAMES, idle=True)
     assert [(one.clip, one.phase) for one in found] == [("a", "Incision"), ("i", "idle")]
     assert "case_1, case_1_6.png at 6 s" in [one.where for one in rejected]
 
@@ -171,23 +163,23 @@ def test_directions_are_those_a_viewer_sees(centre: tuple[float, float], said: s
 
 
 def test_a_relation_is_stated_only_where_all_scenes_agree() -> None:
-    assert spatial.relations([scene("a", PUPIL, RIGHT), scene("a", PUPIL, RIGHT)]) == Relations(
+    assert spatial.relations([scene("a", PUPIL, RIGHT), scene("a", PUPIL, RIGHT)], NAMES) == Relations(
         reference="Pupil", directions=(("Gauge", "to the right of"),)
     )
-    assert spatial.relations([scene("a", PUPIL, RIGHT), scene("a", PUPIL, LEFT)]) == spatial.AMBIGUOUS
-    assert spatial.relations([scene("a", PUPIL, RIGHT, LEFT)]) == spatial.AMBIGUOUS
-    assert spatial.relations([scene("a", RIGHT)]) == spatial.NO_REFERENCE
-    by_cornea = spatial.relations([scene("a", PUPIL, CORNEA, RIGHT), scene("a", CORNEA, RIGHT)])
+    assert spatial.relations([scene("a", PUPIL, RIGHT), scene("a", PUPIL, LEFT)], NAMES) == spatial.AMBIGUOUS
+    assert spatial.relations([scene("a", PUPIL, RIGHT, LEFT)], NAMES) == spatial.AMBIGUOUS
+    assert spatial.relations([scene("a", RIGHT)], NAMES) == spatial.NO_REFERENCE
+    by_cornea = spatial.relations([scene("a", PUPIL, CORNEA, RIGHT), scene("a", CORNEA, RIGHT)], NAMES)
     assert isinstance(by_cornea, Relations)
     assert by_cornea.reference == "Cornea"
     # A scene without instruments says nothing about where they are.
-    assert spatial.relations([scene("a", CORNEA), scene("a", PUPIL, RIGHT)]) == Relations(
+    assert spatial.relations([scene("a", CORNEA), scene("a", PUPIL, RIGHT)], NAMES) == Relations(
         reference="Pupil", directions=(("Gauge", "to the right of"),)
     )
 
 
 def test_an_unsettled_relation_costs_the_spatial_question_only() -> None:
-    found, rejected = facts.gather([clip("a")], [scene("a", PUPIL, RIGHT, LEFT)], with_relations=True)
+    found, rejected = facts.gather([make_clip(id="a")], [scene("a", PUPIL, RIGHT, LEFT)], NAMES, with_relations=True)
     turns = Template(["phase", "spatial"]).write(found[0])
     assert [turn.kind for turn in turns] == ["phase"]
     assert [one.reason for one in rejected] == ["spatial_ambiguous"]
@@ -197,11 +189,11 @@ def test_spatial_answers_are_read_back() -> None:
     relations = Relations(reference="Pupil", directions=(("Gauge", "above"), ("Spatula", "at the centre of")))
     text = spatial_answer(relations)
     assert text == "In the image, the Gauge is above the Pupil; the Spatula is at the centre of the Pupil."
-    assert parse_answer("spatial", text) == {
+    assert parse_answer("spatial", text, NAMES) == {
         "the Gauge is above the Pupil",
         "the Spatula is at the centre of the Pupil",
     }
-    assert parse_answer("spatial", spatial_answer(Relations(reference="Pupil", directions=()))) == frozenset()
+    assert parse_answer("spatial", spatial_answer(Relations(reference="Pupil", directions=())), NAMES) == frozenset()
 
 
 # --- template --------------------------------------------------------------------------------------------------------
@@ -261,7 +253,7 @@ def test_samples_survive_the_published_layout(tmp_path: Path, kinds: tuple[str, 
     sample = written(kinds)
     published.write(tmp_path / "qa.json", [sample])
     entries = published.read(tmp_path / "qa.json")
-    assert published.to_samples(entries, [clip(sample.clip)]) == ([sample], [])
+    assert published.to_samples(entries, [make_clip(id=sample.clip)]) == ([sample], [])
 
 
 def read_entries(tmp_path: Path, *entries: object) -> list[published.Entry]:
@@ -282,7 +274,7 @@ def test_existing_entries_become_samples_or_counted_rejections(tmp_path: Path) -
         [{"video_filename": "case_1_lost_2.00_3.00.mp4"}, PAIR],
         [{"video_filename": "elsewhere_2.00_3.00.mp4"}, PAIR],
     )
-    made, rejected = published.to_samples(entries, [clip("x_1.00_2.50")])
+    made, rejected = published.to_samples(entries, [make_clip(id="x_1.00_2.50")])
     assert [(one.id, one.clip, one.turns[0].answer) for one in made] == [
         ("x_1.00_2.50", "x_1.00_2.50", "a"),
         ("x_1.00_2.50~2", "x_1.00_2.50", "another answer"),
@@ -300,7 +292,7 @@ def test_shards_take_every_entry_exactly_once(tmp_path: Path) -> None:
         tmp_path,
         *([{"video_filename": f"{case}_{what}.mp4"}, PAIR] for case in [*cases, "stranger"] for what in ("in", "out")),
     )
-    clips = [clip(f"{case}_in", case) for case in cases]
+    clips = [make_clip(id=f"{case}_in", case=case) for case in cases]
     parts = [published.to_samples(entries, clips, shard=n, shards=3) for n in range(3)]
     whole = published.to_samples(entries, clips)
     assert sorted(one.id for made, _ in parts for one in made) == [one.id for one in whole[0]]
@@ -352,7 +344,7 @@ def test_scenes_come_in_order_of_time(tmp_path: Path) -> None:
     (tmp_path / "o.json").write_text(
         json.dumps({"case_2": {"100": row(), "20": row(clip=None)}, "case_1": {"0": row()}})
     )
-    found = scenes.read(tmp_path / "o.json")
+    found = scenes.read(tmp_path / "o.json", NAMES)
     assert [(one.case, one.time_s, one.clip) for one in found] == [
         ("case_1", 0, "a"),
         ("case_2", 20, None),
@@ -376,7 +368,7 @@ def test_scenes_come_in_order_of_time(tmp_path: Path) -> None:
 def test_another_layout_is_refused_where_it_differs(tmp_path: Path, table: object, problem: str) -> None:
     (tmp_path / "o.json").write_text(json.dumps(table))
     with pytest.raises(InputError, match=problem) as caught:
-        scenes.read(tmp_path / "o.json")
+        scenes.read(tmp_path / "o.json", NAMES)
     assert "o.json" in str(caught.value)
 
 

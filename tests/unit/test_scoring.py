@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -207,3 +208,32 @@ def test_no_number_is_nan_or_infinite() -> None:
     entry = scored([row(i, f"case_{i}", i == 0, kind=f"k{i}", phase=f"p{i}") for i in range(5)])
     numbers = [m[end] for m in entry["metrics"].values() for end in ("value", "low", "high")]
     assert all(math.isfinite(number) for number in numbers)
+
+
+def test_groups_are_read_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    file = tmp_path / "groups.csv"
+    file.write_bytes(b"\xef\xbb\xbfsep=;\r\nGroup;Case\r\nA;c1\r\n;c2\r\n")
+    with pytest.raises(InputError, match="an empty case or group") as caught:
+        scoring.read_groups(file)
+    assert caught.value.where == f"{file}:4"
+    file.write_text("Group;Case\nA;c1\nA;c2\n")
+    assert scoring.read_groups(file) == {"c1": "A", "c2": "A"}
+
+
+def test_the_majority_is_that_of_the_samples_before_balancing() -> None:
+    train = [
+        Sample(id=name, case="t", clip="t", phase=phase, turns=(Turn(question="?", answer=phase, kind="k"),))
+        for name, phase in (
+            ("x", "a rare one"),
+            ("y", "common"),
+            ("z", "common"),
+            ("z#1", "common"),
+            ("step #2", "common"),
+        )
+    ]
+    train += [dataclasses.replace(train[0], id=f"x#{n}") for n in range(2, 9)]
+    rows = [Row(id="a", turn=0, answer="", prediction="", question="?", kind="k")]
+    assert scoring.majority_predictions(rows, train)[0] == ["common"]
+    # Not every "#" is of a repeat: nothing else has these questions and this name.
+    odd = [train[0], dataclasses.replace(train[1], id="x#2"), dataclasses.replace(train[1], id="w#2")]
+    assert scoring.majority_predictions(rows, odd)[0] == ["common"]

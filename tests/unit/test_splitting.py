@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support import make_clip
 from suture import overlap, split_lists, splitting
 from suture.dealing import deal
 from suture.errors import ConfigError, InputError
@@ -16,25 +17,8 @@ from suture.records import Clip, Sample
 PHASES = ("Incision", "Viscoelastic", "Viscoelastic Suction", "Lens Positioning")
 
 
-def make_clip(case: str, number: int = 0, *, sha256: str | None = None, source: str | None = None) -> Clip:
-    name = f"{case}_{number}"
-    return Clip(
-        id=name,
-        case=case,
-        phase="Incision",
-        start_s=0,
-        end_s=5,
-        path=f"{case}/{name}.mp4",
-        first_frame=0,
-        n_frames=1,
-        fps=30,
-        width=1,
-        height=1,
-        method="copy",
-        sha256=f"sha of {name}" if sha256 is None else sha256,
-        source=f"{case}.mp4",
-        source_sha256=f"sha of {case}" if source is None else source,
-    )
+def clip(case: str, number: int = 0, **changes: str) -> Clip:
+    return make_clip(id=f"{case}_{number}", case=case, **changes)
 
 
 def make_sample(case: str, number: int, phase: str) -> Sample:
@@ -120,8 +104,8 @@ def test_too_few_cases_are_refused_with_the_numbers() -> None:
 
 def test_cases_that_share_a_video_stay_together() -> None:
     samples = population(6)
-    clips = [make_clip(f"case_{n:02}", source="one video" if n in (0, 3) else None) for n in range(6)]
-    clips += [make_clip("case_03", 1, sha256="one clip"), make_clip("case_05", 1, sha256="one clip")]
+    clips = [clip(f"case_{n:02}", source_sha256="one video" if n in (0, 3) else f"video {n}") for n in range(6)]
+    clips += [clip("case_03", 1, sha256="one clip"), clip("case_05", 1, sha256="one clip")]
     groups = splitting.merge_cases(reversed(clips))
     assert groups["case_00"] == groups["case_03"] == groups["case_05"] == "case_00"
     assert groups["case_01"] == "case_01"
@@ -131,7 +115,7 @@ def test_cases_that_share_a_video_stay_together() -> None:
 
 
 def test_planned_clips_without_digests_merge_nothing() -> None:
-    clips = [make_clip("case_1", sha256="", source=""), make_clip("case_2", sha256="", source="")]
+    clips = [clip("case_1", sha256="", source_sha256=""), clip("case_2", sha256="", source_sha256="")]
     assert splitting.merge_cases(clips) == {"case_1": "case_1", "case_2": "case_2"}
 
 
@@ -203,13 +187,13 @@ def test_balancing_tells_phases_apart_by_their_full_name() -> None:
 
 def test_the_gate_finds_cases_clips_and_media_on_two_sides() -> None:
     clips = {
-        clip.id: clip
-        for clip in (
-            make_clip("case_1"),
-            make_clip("case_2", sha256="sha of case_1_0"),
-            make_clip("case_3", source="sha of case_1"),
-            make_clip("case_4"),
-            make_clip("case_4", 1),
+        one.id: one
+        for one in (
+            clip("case_1"),
+            clip("case_2", sha256="clip case_1_0"),
+            clip("case_3", source_sha256="video case_1"),
+            clip("case_4"),
+            clip("case_4", 1),
         )
     }
 
@@ -225,13 +209,13 @@ def test_the_gate_finds_cases_clips_and_media_on_two_sides() -> None:
 
 
 def test_planned_clips_without_digests_overlap_in_nothing() -> None:
-    clips = {clip.id: clip for clip in (make_clip(case, sha256="", source="") for case in ("case_1", "case_2"))}
+    clips = {one.id: one for one in (clip(case, sha256="", source_sha256="") for case in ("case_1", "case_2"))}
     sides = {"train": [make_sample("case_1", 0, "Incision")], "test": [make_sample("case_2", 0, "Incision")]}
     assert overlap.find(sides, clips) == []
 
 
 def test_the_gate_names_the_first_pairs_and_counts_the_rest() -> None:
-    clips = {clip.id: clip for clip in (make_clip("case_1", n) for n in range(2))}
+    clips = {one.id: one for one in (clip("case_1", n) for n in range(2))}
     rows = [make_sample("case_1", n, "Incision") for n in range(2)]
     found = overlap.find({"train": rows, "val": rows, "test": []}, clips)
     with pytest.raises(InputError) as caught:
@@ -296,3 +280,10 @@ def test_a_bad_list_is_refused_by_line(tmp_path: Path, text: str, problem: str, 
     with pytest.raises(InputError, match=problem) as caught:
         split_lists.read(path)
     assert f"lists.csv{line}" in str(caught.value)
+
+
+def test_repeats_are_taken_out_again() -> None:
+    train = [make_sample("case_1", n, "common" if n else "rare") for n in range(6)]
+    repeated, _ = splitting.balance(train)
+    assert len(repeated) == 10
+    assert splitting.without_repeats(repeated) == train

@@ -180,3 +180,26 @@ def test_the_example_of_the_tutorial_works(tmp_path: Path) -> None:
     cases = [adapter.read_case(root, case) for case in adapter.case_ids(root)]
     assert sum(len(segment.turns) for case in cases for segment in case.segments) == 4
     assert [one for case in cases for one in case.rejected] == []
+
+
+def test_the_line_by_which_excel_names_the_separator_is_read(tmp_path: Path) -> None:
+    root = tmp_path / "my.csv"
+    for first in ("sep=;", '"sep=;"', "sep=;;;;"):
+        root.write_text(f"{first}\ncase;media;start;end;label\np1;a.mp4;0;1,5;Cut, deep\np1;;0;1;x\n")
+        case = adapter.read_case(root, "p1")
+        assert [(s.label, s.end_s, s.row) for s in case.segments] == [("Cut, deep", 1.5, 3)]
+        assert [one.where for one in case.rejected] == ["my.csv:4"]
+    root.write_text("sep=;\ncase;label\n")
+    with pytest.raises(InputError, match="column 'media' is missing") as caught:
+        adapter.case_ids(root)
+    assert caught.value.where == f"{root}:2"
+    root.write_text("sep=;\n")
+    with pytest.raises(InputError, match="no header line"):
+        adapter.case_ids(root)
+
+
+def test_two_cases_whose_clips_would_have_the_same_names_are_refused(tmp_path: Path) -> None:
+    root = csv_file(tmp_path, "a.b,x.mp4", "a_b,y.mp4", header="case,media")
+    with pytest.raises(InputError, match=r"cases 'a\.b' \(at my\.csv:2\) and 'a_b'") as caught:
+        adapter.case_ids(root)
+    assert caught.value.where == f"{root}:3"

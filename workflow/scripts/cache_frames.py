@@ -7,6 +7,7 @@ Run as:
 The array is uint8 [frames, height, width, RGB]. The manifest has one line a
 clip: its rows, the exact numbers of its frames in the clip file, and the
 digests of file and pixels. A clip that cannot be read is a counted rejection.
+An image gives its one frame with --fps, and N times the same frame with --frames N.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import av
 
 from suture import files, records
-from suture.cli import Parser, run
+from suture.cli import Parser, run, share
 from suture.errors import InputError
 from suture.frame_sampling import at_rate, evenly
 from suture.frames import write_shard
@@ -40,7 +41,7 @@ def parser() -> Parser:
     p.add_argument("--array", type=Path, required=True, metavar="FILE", help="array to write, .npy")
     p.add_argument("--rejected", type=Path, metavar="FILE", help="write the clips left out, with reasons")
     p.add_argument(
-        "--max-rejected", type=float, default=0.1, metavar="SHARE", help="largest share of unusable clips (0.1)"
+        "--max-rejected", type=share, default=0.1, metavar="SHARE", help="largest share of unusable clips (0.1)"
     )
     return p
 
@@ -58,8 +59,7 @@ def main(args: argparse.Namespace) -> None:
         path = files.inside(args.clips_dir, clip.path)
         if clip.n_frames < 1:
             raise MediaError("the clip has no frames", reason="no_frames", where=path)
-        wanted = evenly(clip.n_frames, args.frames) if args.frames else at_rate(clip.n_frames, clip.fps, args.fps)
-        indices = [clip.first_frame + number for number in wanted]
+        indices = [clip.first_frame + number for number in _wanted(clip, path, args.frames, args.fps)]
         frames = read_frames(path, indices)
         if files.sha256_file(path) != clip.sha256:
             raise MediaError("the clip is not the file that was cut", reason="clip_changed", where=path)
@@ -77,6 +77,17 @@ def main(args: argparse.Namespace) -> None:
     if args.rejected:
         records.write(args.rejected, rejections)
     print(f"{len(clips) - len(rejections)} clips cached, {len(rejections)} left out")
+
+
+def _wanted(clip: Clip, path: Path, count: int | None, rate: float | None) -> list[int]:
+    """Returns the frames to cache: ``count`` of them, or ``rate`` a second; an image has one frame and no rate."""
+    if count is not None:
+        return evenly(clip.n_frames, count)
+    if clip.method == "image":
+        return [0]
+    if clip.fps <= 0 or rate is None:
+        raise MediaError(f"its manifest says {clip.fps:g} frames a second", reason="no_frame_rate", where=path)
+    return at_rate(clip.n_frames, clip.fps, rate)
 
 
 if __name__ == "__main__":

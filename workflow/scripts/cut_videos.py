@@ -13,14 +13,11 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import sys
 from pathlib import Path
 
-from suture import files, records, registry
-from suture.cli import Parser, run
+from suture import cases, files, records, registry
+from suture.cli import Parser, run, share
 from suture.cutting import CHECKS, clip_file, cut_case
-from suture.datasets.base import Adapter
-from suture.delimited import nearest
 from suture.errors import InputError
 from suture.progress import progress
 from suture.records import Clip, Rejection
@@ -57,7 +54,7 @@ def parser() -> Parser:
     p.add_argument("--output", type=Path, required=True, help="clips.jsonl or clips.csv")
     p.add_argument("--clips-dir", type=Path, help="folder for the clips; each case gets a folder in it")
     p.add_argument("--rejected", type=Path, help="write what was left out here, as JSON Lines")
-    p.add_argument("--max-rejected", type=float, default=1.0, help="largest share of planned clips that may be lost")
+    p.add_argument("--max-rejected", type=share, default=1.0, help="largest share of planned clips that may be lost")
     return p
 
 
@@ -65,19 +62,15 @@ def main(args: argparse.Namespace) -> None:
     """Plans and cuts the chosen cases, then writes the manifests."""
     _check_arguments(args)
     adapter = registry.dataset(args.adapter)
-    chosen = _chosen(adapter, args.annotations, args.cases)
+    chosen = cases.chosen(adapter, args.annotations, args.cases)
     planned: list[tuple[str, PlannedClip]] = []
     clips: list[Clip] = []
     rejected: list[Rejection] = []
     lost = unplanned = 0
     for case in progress(chosen, what="cases", unit="case") if len(chosen) > 1 else chosen:
-        plan: list[PlannedClip] = []
-        try:
-            plan, left_out = plan_case(adapter.read_case(args.annotations, case), mode=args.mode, idle=args.idle)
-        except InputError as error:
-            print(f"cut_videos: {case}: {error}", file=sys.stderr)
-            left_out = [_unreadable(case, error, args.annotations)]
-            unplanned += 1
+        annotated = cases.read_case(adapter, args.annotations, case, command="cut_videos")
+        unplanned += cases.is_unreadable(annotated)
+        plan, left_out = plan_case(annotated, mode=args.mode, idle=args.idle)
         planned += [(case, clip) for clip in plan]
         rejected += left_out
         if not args.plan_only:
@@ -110,19 +103,8 @@ def _check_arguments(args: argparse.Namespace) -> None:
         )
     if not args.plan_only and not (args.videos and args.clips_dir):
         raise InputError("--videos and --clips-dir are needed to cut", fix="give both, or --plan-only")
-
-
-def _chosen(adapter: Adapter, root: Path, wanted: list[str] | None) -> list[str]:
-    known = adapter.case_ids(root)
-    for case in wanted or ():
-        if case not in known:
-            raise InputError(f"no case {case!r}{nearest(case, known)}", where=root)
-    return sorted(set(wanted)) if wanted else known
-
-
-def _unreadable(case: str, error: InputError, root: Path) -> Rejection:
-    where = (error.where or str(root)).replace(f"{root}/", "")
-    return Rejection(stage="cut", reason="annotation_unreadable", case=case, where=where, detail=error.problem)
+    if not args.plan_only and not args.videos.is_dir():
+        raise InputError("no such folder of media files", where=args.videos, fix="give the right --videos")
 
 
 def _check_share(lost: int, planned: int, most: float) -> None:

@@ -4,7 +4,7 @@
   describe_objects.py --annotations DIR --mode published --clips clips.csv --output case_objects.json
 
 Without --clips, the clips are those that cutting would make (in the same mode),
-found without opening a video.
+found without opening a video. A case whose annotation cannot be read is left out, and reported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from suture import files, objects, records, registry
+from suture import cases, files, objects, records, registry
 from suture.cli import Parser, run
 from suture.progress import progress
 from suture.records import Rejection
@@ -44,8 +44,8 @@ def main(args: argparse.Namespace) -> None:
     plan = "published" if args.mode == "published" else "exact"
     described: dict[str, Any] = {}
     rejected: list[Rejection] = []
-    for name in progress(sorted(args.cases or adapter.case_ids(args.annotations)), what="describing", unit="case"):
-        case = adapter.read_case(args.annotations, name)
+    for name in progress(cases.chosen(adapter, args.annotations, args.cases), what="describing", unit="case"):
+        case = cases.read_case(adapter, args.annotations, name, command="describe_objects")
         rejected += case.rejected
         scenes = describe(case, objects.planned(case, mode=plan) if clips is None else clips)
         if scenes:

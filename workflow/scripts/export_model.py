@@ -2,6 +2,10 @@
 
 Run as:
     python workflow/scripts/export_model.py --checkpoint train/segment-2 --base models/small --output models/tuned
+
+Adapters (LoRA, QLoRA) are merged into the base as it was fetched, never into
+the 4-bit one, and the folder is kept only if its logits are those of base and
+adapters; they lie beside it in adapter/.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ def parser() -> Parser:
     p.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="output of the last train.py segment")
     p.add_argument("--base", type=Path, required=True, metavar="DIR", help="base model of that training")
     p.add_argument("--output", type=Path, required=True, metavar="DIR", help="model folder to write")
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads for merging adapters")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    print(export(args.checkpoint, args.base, args.output))
+    print(export(args.checkpoint, args.base, args.output, threads=args.threads))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from suture import records
+from suture import records, registry
 from suture.cli import Parser, run
 from suture.errors import ConfigError
 from suture.qa import facts, published, samples, scenes
 from suture.qa.base import KINDS
+from suture.qa.names import ObjectNames
 from suture.qa.template import Template
 
 
@@ -29,6 +30,9 @@ def parser() -> Parser:
     source = words.add_mutually_exclusive_group(required=True)
     source.add_argument("--objects", type=Path, help="case_objects.json made by describe_objects.py --mode default")
     source.add_argument("--existing", type=Path, help="a question file in the published layout, instead of a back end")
+    words.add_argument(
+        "--adapter", default="cataract1k", help="dataset adapter: its object names (default: cataract1k)"
+    )
     words.add_argument("--clips", type=Path, nargs="+", required=True, help="clips manifests (JSON Lines)")
     words.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS[:3]), help="kinds of question")
     words.add_argument("--wordings", type=int, default=1, help="wordings of each question in use (default: 1)")
@@ -54,8 +58,14 @@ def main(args: argparse.Namespace) -> None:
         made, rejected = published.to_samples(entries, clips, shard=args.shard, shards=args.shards)
     else:
         backend = Template(args.kinds, args.wordings, args.seed)
-        annotated = scenes.read(args.objects)
-        found, rejected = facts.gather(clips, annotated, idle=args.idle, with_relations="spatial" in backend.kinds)
+        names = ObjectNames.of(registry.dataset(args.adapter))
+        found, rejected = facts.gather(
+            clips,
+            scenes.read(args.objects, names),
+            names,
+            idle=args.idle,
+            with_relations="spatial" in backend.kinds,
+        )
         made = samples.make(found, backend)
     records.write(args.output, made)
     if args.rejected is not None:

@@ -6,7 +6,8 @@
 
 With --clips, a sample needs its clip to have been cut; with --without-media no
 media is looked for; else its media file must lie under --videos. In all three
-the samples, and their ids, are the same.
+the samples, and their ids, are the same. A case whose annotation cannot be read
+is left out, and reported.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from suture import gathering, ingesting, records, registry
+from suture import cases, gathering, ingesting, records, registry
 from suture.cli import Parser, run, share
 from suture.errors import InputError
 from suture.progress import progress
@@ -53,12 +54,12 @@ def main(args: argparse.Namespace) -> None:
     else:
         folder = args.root if args.root.is_dir() else args.root.parent
         check = ingesting.media_under(args.videos or folder, adapter, args.root)
-    names = sorted(args.cases or adapter.case_ids(args.root))
+    names = cases.chosen(adapter, args.root, args.cases)
     samples: list[Sample] = []
     rejected: list[Rejection] = []
     segments = 0
     for name in progress(names, what="reading", unit="case"):
-        case = adapter.read_case(args.root, name)
+        case = cases.read_case(adapter, args.root, name, command="ingest")
         made, left_out = ingesting.samples(case, check)
         segments += len(case.segments)
         samples += made

@@ -23,7 +23,12 @@ from suture.splitting import SPLITS
 
 QUESTIONS = "qa_pairs_without_idle.json"
 OBJECTS = "case_objects.json"
-NAMES = {"annotations", "videos", "videos.jsonl", OBJECTS, QUESTIONS} | {f"{name}_qa_pairs.json" for name in SPLITS}
+# Snakemake leaves the last one in folders that a rule makes.
+NAMES = (
+    {"annotations", "videos", "videos.jsonl", OBJECTS, QUESTIONS}
+    | {f"{name}_qa_pairs.json" for name in SPLITS}
+    | {".snakemake_timestamp"}
+)
 
 
 def parser() -> Parser:
@@ -33,7 +38,7 @@ def parser() -> Parser:
     words.add_argument("--clips-dir", type=Path, required=True, help="folder that the clips' paths start from")
     words.add_argument("--objects", type=Path, help="case_objects.json")
     words.add_argument("--qa", type=Path, help="qa_pairs_without_idle.json")
-    words.add_argument("--annotations", type=Path, help="folder of the annotation files")
+    words.add_argument("--annotations", type=Path, help="folder of the annotation files, or the one file")
     words.add_argument(
         "--export",
         choices=["exact", "copy", "link"],
@@ -41,7 +46,11 @@ def parser() -> Parser:
         help="exact: clips whose file starts before their first wanted frame or ends after the last are re-encoded, "
         "the others linked; copy: stream copies; link: links (default: exact)",
     )
-    words.add_argument("--exports-dir", type=Path, help="keeps re-encoded clips (default: exports beside the output)")
+    words.add_argument(
+        "--exports-dir",
+        type=Path,
+        help="keeps re-encoded clips, all that were ever made (default: exports beside the output, only those in use)",
+    )
     words.add_argument("--workers", type=int, default=1, help="clips re-encoded at once (default: 1)")
     words.add_argument("--output-dir", type=Path, required=True, help="the dataset folder; replaced as a whole")
     return words
@@ -61,14 +70,10 @@ def main(args: argparse.Namespace) -> None:
     records.check_unique([clip.id for clip in clips], what="clip", where=args.clips)
     splits = organising.read_splits(args.split_dir)
     found = organising.places(splits, clips, args.clips_dir)
+    exports_dir = args.exports_dir or final.parent / "exports"
     with files.atomic_dir(final) as target:
         rows = organising.lay_out_videos(
-            found,
-            target,
-            final,
-            export=args.export,
-            exports_dir=args.exports_dir or final.parent / "exports",
-            workers=args.workers,
+            found, target, final, export=args.export, exports_dir=exports_dir, workers=args.workers
         )
         if args.annotations is not None:
             organising.link_annotations(args.annotations, target, final)
@@ -78,10 +83,14 @@ def main(args: argparse.Namespace) -> None:
                 shutil.copyfile(source, target / name)
         organising.write_questions(splits, found, target)
         files.write_jsonl(target / "videos.jsonl", rows)
+    # A folder that the user names may serve other dataset folders too.
+    removed = organising.remove_old_exports(found, rows, exports_dir) if args.exports_dir is None else 0
     counts = Counter(row["split"] for row in rows)
     made = Counter(row["made"] for row in rows)
     print(f"{final}: " + ", ".join(f"{name} {counts[name]}" for name in (*SPLITS, organising.UNLABELLED)))
     print("clips: " + ", ".join(f"{made[name]} {name}" for name in sorted(made)))
+    if removed:
+        print(f"{exports_dir}: {removed} exports that no clip needs any more were removed")
 
 
 if __name__ == "__main__":

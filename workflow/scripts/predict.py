@@ -59,13 +59,16 @@ def main(args: argparse.Namespace) -> None:
     # Not before: they import torch.
     from suture.frames import FrameCache
     from suture.prediction import chunk_of, predict, shuffled_clips
+    from suture.pretrained import placement
     from suture.training.data import check_samples, usable
 
     cache = FrameCache(args.frames_cache)
     samples, left_out = usable(samples, cache, where=args.samples)
     if left_out:
         print(f"{len(left_out)} samples left out, their clips were rejected by cache_frames: {left_out[0].where}, ...")
-    model = registry.family(family).load(args.model)
+    device, dtype = placement(args.model)
+    model = registry.family(family).load(args.model, dtype=dtype)
+    model.model.to(device)
     check_samples(samples, model, cache, where=args.samples)
     predictions = predict(
         model,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from suture import files, overlap, records, split_lists, split_report, splitting
+from suture import files, overlap, records, registry, split_lists, split_report, splitting
 from suture.cli import Parser, run
 from suture.errors import ConfigError, InputError
 from suture.qa import published
@@ -38,6 +38,8 @@ def parser() -> Parser:
     )
     words.add_argument("--folds", type=int, help="folds by case; --fold is the test set, the rest is train and val")
     words.add_argument("--fold", type=int, help="the fold that is tested, from 0")
+    words.add_argument("--official-folds", type=Path, metavar="DIR", help="the publisher's fold files; with --fold")
+    words.add_argument("--adapter", default="cataract1k", help="whose fold files they are")
     words.add_argument("--assign", type=Path, help="CSV with the columns case and split: a split that must be kept")
     words.add_argument("--cases-test", nargs="+", default=[], metavar="ID", help="exactly these cases are the test set")
     words.add_argument("--seed", type=int, default=42, help="seed of the split (default: 42)")
@@ -59,6 +61,8 @@ def main(args: argparse.Namespace) -> None:
     fractions = _fractions(args)
     samples, clips = _read(args.samples, args.clips)
     listed = split_lists.fixed(args.assign, args.cases_test)
+    if args.official_folds is not None:
+        listed = split_lists.official(registry.dataset(args.adapter), args.official_folds, args.fold)
     groups = splitting.merge_cases(clips.values())
     splits = _split(args, fractions, samples, groups, listed)
     overlaps = overlap.find(splits, clips)
@@ -101,11 +105,15 @@ def _fractions(args: argparse.Namespace) -> Sequence[float]:
             f"fractions {' '.join(map(str, given))} are not shares of train, val and test",
             fix="two or three numbers that sum to 1, the first above 0, e.g. --fractions 0.8 0.1 0.1",
         )
-    if (args.folds is None) != (args.fold is None):
-        raise ConfigError("--folds and --fold go together", fix="e.g. --folds 5 --fold 0")
-    lists = args.assign is not None or bool(args.cases_test)
+    if (args.folds is None and args.official_folds is None) != (args.fold is None):
+        raise ConfigError("--folds (or --official-folds) and --fold go together", fix="e.g. --folds 5 --fold 0")
+    lists = args.assign is not None or bool(args.cases_test) or args.official_folds is not None
+    if args.official_folds is not None and (args.assign is not None or args.cases_test):
+        raise ConfigError("--official-folds lists the cases by itself", fix="leave out --assign and --cases-test")
     if args.folds is not None and (lists or args.unit == "clip"):
-        raise ConfigError("--folds divides cases by itself", fix="leave out --assign, --cases-test and --unit clip")
+        raise ConfigError(
+            "--folds divides cases by itself", fix="leave out --assign, --cases-test, --official-folds and --unit clip"
+        )
     if args.unit == "clip" and lists:
         raise ConfigError("lists of cases need --unit case", fix="leave out --assign and --cases-test")
     return [share / sum(fractions) for share in fractions]

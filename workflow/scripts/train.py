@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
     from suture.frames import FrameCache
-    from suture.training import loop
+    from suture.training import adapters, loop
     from suture.training.callbacks import StopInTime
     from suture.training.data import check_samples, usable
 
@@ -76,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
         left_out += more
     if left_out:
         print(f"{len(left_out)} samples left out, their clips were rejected by cache_frames: {left_out[0].where}, ...")
-    model = registry.family(args.family).load(args.model, args.system_prompt)
+    model = registry.family(args.family).load(args.model, args.system_prompt, **adapters.base_options(options))
     longest = check_samples(train_samples, model, cache, where=args.train)
     if val_samples:
         check_samples(val_samples, model, cache, where=args.val)

@@ -18,6 +18,13 @@ BAD_INPUT = 2
 DEADLINE = 75
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.required or action.default in (None, []) else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that takes each option in dash and underscore spelling.
 
@@ -27,7 +34,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, description: str | None, **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        kwargs.setdefault("formatter_class", _Formatter)
         super().__init__(description=description, allow_abbrev=False, **kwargs)
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]

@@ -10,7 +10,6 @@ starts otherwise. What could not be made exact is rejected, never kept.
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from suture import files
-from suture.progress import progress
+from suture.progress import progress, say
 from suture.records import Clip, Rejection
 from suture.video.image import IMAGE_SUFFIXES, copy_image
 from suture.video.index import Index, read_index
@@ -94,7 +93,7 @@ def _rejection(case: str, clip: PlannedClip, source: str, error: MediaError) -> 
 
 
 def _say(case: str, where: str, text: str) -> None:
-    print(f"cut_videos: {case}, {where}: {text}", file=sys.stderr)
+    say(f"cut_videos: {case}, {where}: {text}")
 
 
 def _cut_media(

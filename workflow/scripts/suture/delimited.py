@@ -1,7 +1,8 @@
 """Reading the CSV files that people really have.
 
 A byte-order mark, CRLF, columns in any order and case, extra columns, and the
-separators that spreadsheet programs write (comma, semicolon, tab) are normal.
+separators that spreadsheet programs write (comma, semicolon, tab) are normal,
+and so is Excel's first line ``sep=;`` that names one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import difflib
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from suture import files
 from suture.errors import InputError
 
 SEPARATORS = ",;\t"
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t ]*')
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,22 @@ def read(path: Path, columns: Mapping[str, Sequence[str]], *, required: Sequence
             twice, an unknown column where ``strict``; the file is named.
     """
     text = files.read_text(path)
-    first = text.split("\n", 1)[0]
-    if not first.strip():
-        raise InputError("no header line", where=f"{path}:1", fix=f"begin with the columns {', '.join(columns)}")
-    separator = max(SEPARATORS, key=first.count)
+    named = _SEPARATOR_LINE.fullmatch(text.split("\n", 1)[0])
+    top = text.split("\n", 2)[1 if named else 0 :]
+    where = f"{path}:{2 if named else 1}"
+    if not top or not top[0].strip():
+        raise InputError("no header line", where=where, fix=f"begin with the columns {', '.join(columns)}")
+    separator = named[1] if named else max(SEPARATORS, key=top[0].count)
     lines = csv.reader(io.StringIO(text), delimiter=separator)
+    if named:
+        next(lines)
     header = [cell.strip() for cell in next(lines)]
-    names = list(_canonical(path, header, columns, required, strict))
+    names = list(_canonical(where, header, columns, required, strict))
     return Table(path, tuple(header), tuple(_rows(path, lines, names)))
 
 
 def _canonical(
-    path: Path, header: list[str], columns: Mapping[str, Sequence[str]], required: Sequence[str], strict: bool
+    where: str, header: list[str], columns: Mapping[str, Sequence[str]], required: Sequence[str], strict: bool
 ) -> Iterator[str | None]:
     spelling = {plain(one): name for name, others in columns.items() for one in (name, *others)}
     found: dict[str, str] = {}
@@ -92,14 +99,14 @@ def _canonical(
         name = spelling.get(plain(cell))
         if name in found:
             raise InputError(
-                f"columns {found[name]!r} and {cell!r} are both {name!r}", where=f"{path}:1", fix="keep one of them"
+                f"columns {found[name]!r} and {cell!r} are both {name!r}", where=where, fix="keep one of them"
             )
         if name is not None:
             found[name] = cell
         elif strict and cell and not cell.startswith(("_", "Unnamed:")):
             raise InputError(
                 f"unknown column {cell!r}{nearest(cell, list(columns))}",
-                where=f"{path}:1",
+                where=where,
                 fix=f"columns are {', '.join(columns)}; begin the name of a column of your own with '_'",
             )
         yield name
@@ -107,7 +114,7 @@ def _canonical(
     if missing:
         raise InputError(
             f"column {missing[0]!r} is missing; found {', '.join(map(repr, header))}",
-            where=f"{path}:1",
+            where=where,
             fix=f"needed: {', '.join(required)}",
         )
 

@@ -38,12 +38,22 @@ def code(command: str, *modules: str) -> str:
         reached[path] = _read(path)[0]
         waiting += _ours(path)
     lines = sorted(f"{path.relative_to(SCRIPTS)} {digest}" for path, digest in reached.items())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    return join(*lines)
+
+
+def module(name: str) -> str:
+    """Returns the digest of one module of ours, without what it imports."""
+    return _read(file_of(name))[0]
 
 
 def text(*paths: Path) -> str:
     """Returns a digest of files that are no Python: templates, style sheets."""
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(paths))).hexdigest()[:16]
+
+
+def join(*digests: str) -> str:
+    """Returns one digest for several, in their order."""
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
 
 
 def imports(path: Path) -> frozenset[str]:
@@ -63,7 +73,7 @@ def remember(path: Path) -> None:
     The Snakefile is read at the start of every job: parsing the library each time would cost a second.
     """
     if path.is_file():
-        _known.update(json.loads(path.read_text()))
+        _known.update(files.read_json(path))
     before = dict(_known)
     atexit.register(lambda: files.write_text(path, json.dumps(_known, sort_keys=True)) if _known != before else None)
 

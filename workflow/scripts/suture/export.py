@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from suture import files, model_folder
 from suture.errors import InputError
@@ -13,20 +14,26 @@ from suture.training.checkpoint import STATE
 _TRAINING = ["optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "log.jsonl", STATE, model_folder.CARD]
 _WEIGHTS = ["*.safetensors", "*.safetensors.index.json", "weights.json", model_folder.CARD]
 
+ADAPTER = "adapter"
+"""The folder in a model folder that holds the adapters merged into it."""
 
-def export(checkpoint: Path, base: Path, output: Path) -> str:
+
+def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1) -> str:
     """Writes weights and configuration of a checkpoint, and everything else of its base.
 
     Args:
         checkpoint: a segment's output.
         base: the model it was trained from: processor and tokenizer come from there.
         output: the folder to write.
+        threads: CPU threads of torch, which is needed only to merge adapters.
 
     Returns:
-        One line on the tensors: matched, missing, unexpected.
+        What was found: tensors matched, missing, unexpected; for adapters how
+        far the merged model is from base and adapters.
 
     Raises:
         InputError: no tensor of the checkpoint, or not each, is one of the base's.
+        SutureError: the merged model does not compute what base and adapters do.
     """
     card = model_folder.read_card(checkpoint)
     if "step" not in card:
@@ -36,25 +43,50 @@ def export(checkpoint: Path, base: Path, output: Path) -> str:
         raise InputError(
             "the checkpoint was trained from other weights than --base has", where=base, fix="give its own base model"
         )
-    trained, original = model_folder.tensors(checkpoint), model_folder.tensors(base)
-    matched = [name for name, (_, shape) in trained.items() if original.get(name, ("", None))[1] == shape]
-    missing, unexpected = sorted(original.keys() - trained.keys()), sorted(trained.keys() - original.keys())
-    table = f"{len(matched)} tensors matched, {len(missing)} missing, {len(unexpected)} unexpected"
-    if len(matched) != len(original) or unexpected:
-        named = ", ".join([*missing, *unexpected][:3])
-        raise InputError(
-            f"{table}: {named}", where=checkpoint, fix="the base and the checkpoint are of different models"
-        )
+    adapter = card.get("adapter")
+    table = "" if adapter else compare(checkpoint, base, where=checkpoint)
+    more: dict[str, Any] = {}
     with files.atomic_dir(output) as temporary:
         shutil.copytree(base, temporary, ignore=shutil.ignore_patterns(*_WEIGHTS), dirs_exist_ok=True)
-        shutil.copytree(checkpoint, temporary, ignore=shutil.ignore_patterns(*_TRAINING), dirs_exist_ok=True)
+        if adapter:
+            # Not before: it imports torch, which full training's checkpoints do without.
+            from suture import merging
+
+            more["merged"] = merging.merge(checkpoint, base, temporary, card, threads=threads)
+            table = f"{compare(temporary, base, where=checkpoint)}; {merging.describe(more['merged'])}"
+            (temporary / ADAPTER).mkdir()
+            for path in sorted(checkpoint.glob("adapter_*")):
+                shutil.copy2(path, temporary / ADAPTER)
+        else:
+            shutil.copytree(checkpoint, temporary, ignore=shutil.ignore_patterns(*_TRAINING), dirs_exist_ok=True)
         model_folder.write_card(
             temporary,
             family=card["family"],
             system_prompt=card["system_prompt"],
             step=card["step"],
+            adapter=adapter,
             parameters=card["parameters"],
             base_weights=digest,
             weights=model_folder.weights_digest(temporary),
+            **more,
         )
+    return table
+
+
+def compare(trained: Path, base: Path, *, where: Path) -> str:
+    """Compares the names and shapes of two folders' tensors.
+
+    Returns:
+        One line: how many matched, are missing, are unexpected.
+
+    Raises:
+        InputError: they are not the same.
+    """
+    ours, original = model_folder.tensors(trained), model_folder.tensors(base)
+    matched = [name for name, (_, shape) in ours.items() if original.get(name, ("", None))[1] == shape]
+    missing, unexpected = sorted(original.keys() - ours.keys()), sorted(ours.keys() - original.keys())
+    table = f"{len(matched)} tensors matched, {len(missing)} missing, {len(unexpected)} unexpected"
+    if len(matched) != len(original) or unexpected:
+        named = ", ".join([*missing, *unexpected][:3])
+        raise InputError(f"{table}: {named}", where=where, fix="the base and the checkpoint are of different models")
     return table

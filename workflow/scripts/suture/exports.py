@@ -7,11 +7,16 @@ that decides its content; an interrupted run goes on where it stopped.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from pathlib import Path
 
-from suture import files
+from suture import digest, files
 from suture.errors import InputError
 from suture.records import Clip
+
+# An export, or what a killed run left of one.
+_OURS = re.compile(r"\.?.+\.[0-9a-f]{16}\.mp4(\.tmp-\d+\.mp4)?", re.DOTALL)
 
 
 def is_needed(clip: Clip, source: Path) -> bool:
@@ -37,6 +42,13 @@ def is_needed(clip: Clip, source: Path) -> bool:
     return count != clip.n_frames
 
 
+def path_of(clip: Clip, folder: Path) -> Path:
+    """Returns where the export of a clip lies in ``folder``, whether or not it is made."""
+    encoder = digest.module("suture.video.reencode")
+    key = files.sha256_text(f"{clip.sha256} {clip.first_frame} {clip.n_frames} {encoder}")
+    return folder / f"{clip.id}.{key[:16]}.mp4"
+
+
 def make(clip: Clip, source: Path, folder: Path) -> Path:
     """Returns the export of a clip in ``folder``, made now or by an earlier run.
 
@@ -45,9 +57,19 @@ def make(clip: Clip, source: Path, folder: Path) -> Path:
     """
     from suture.video import reencode
 
-    encoder = files.sha256_file(Path(reencode.__file__))
-    key = files.sha256_text(f"{clip.sha256} {clip.first_frame} {clip.n_frames} {encoder}")
-    target = folder / f"{clip.id}.{key[:16]}.mp4"
+    target = path_of(clip, folder)
     if not target.is_file():
         reencode.export_exact(source, clip.first_frame, clip.n_frames, target)
     return target
+
+
+def remove_all_but(kept: Collection[str], folder: Path) -> int:
+    """Removes the exports in ``folder`` whose name is not among ``kept``; files of other names stay.
+
+    Returns:
+        The number of files removed.
+    """
+    old = [path for path in folder.glob("*") if _OURS.fullmatch(path.name) and path.name not in kept]
+    for path in old:
+        path.unlink()
+    return len(old)

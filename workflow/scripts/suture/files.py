@@ -6,10 +6,10 @@ whole. JSON is written with sorted, stable layout: equal content, equal bytes.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -34,11 +34,14 @@ def sha256_text(text: str) -> str:
 
 def _temporary(path: Path) -> Path:
     # The suffix stays last: encoders and savers choose their format by it.
-    return path.with_name(f".{path.stem}.tmp-{os.getpid()}{path.suffix}")
+    return path.with_name(f".{path.name}.tmp-{os.getpid()}{path.suffix}")
 
 
 def _left_over(path: Path) -> list[Path]:
-    return list(path.parent.glob(f".{glob.escape(path.stem)}.tmp-*{glob.escape(path.suffix)}"))
+    # The whole name must match: `.P1.tmp-7` is of P1, `.P1.2.tmp-7.2` of another target that may be in the making.
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.tmp-\d+{re.escape(path.suffix)}")
+    with os.scandir(path.parent) as entries:
+        return [path.with_name(entry.name) for entry in entries if pattern.fullmatch(entry.name)]
 
 
 @contextmanager
@@ -113,12 +116,14 @@ def read_text(path: Path) -> str:
     """Reads a UTF-8 text file without its byte-order mark.
 
     Raises:
-        InputError: the file is missing or is not UTF-8.
+        InputError: the file is missing, a folder, not to be read, or not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError("file not found", where=path) from error
+    except OSError as error:
+        raise InputError(f"cannot be read as a file: {error.strerror}", where=path) from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"not a UTF-8 text file (byte {error.start})",

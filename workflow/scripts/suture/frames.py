@@ -132,8 +132,6 @@ def write_shard(
     ordered = sorted(clips, key=lambda clip: clip.id)
     rows: list[CachedClip] = []
     rejections: list[Rejection] = []
-    for left_over in array.parent.glob(f".{array.stem}.tmp-*{array.suffix}"):
-        left_over.unlink()  # a killed run's array: large, and of no use
     with files.atomic_path(array) as temporary:
         writer = ArrayWriter(temporary, height, width)
         for clip in progress(ordered, what="cache frames", unit="clip"):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from suture import files, records
 from suture.errors import InputError
-from suture.records import Clip, Rejection, Sample
+from suture.records import UNREADABLE, Clip, Rejection, Sample
 
 CUT = "cut"
 # What is left out of sound data too: it is counted and reported, and is no fault of the data.
@@ -106,7 +106,9 @@ def check_clips(samples: Iterable[Sample], clips: Iterable[Clip]) -> None:
 def shares(clips: Sequence[Clip], samples: Sequence[Sample], rejected: Sequence[Rejection]) -> dict[str, Share]:
     """Returns the shares of media files, of clips and of samples that could not be used.
 
-    Reasons that sound data has too (:data:`ORDINARY`) do not count.
+    Reasons that sound data has too (:data:`ORDINARY`) do not count. A case
+    whose annotation cannot be read counts as one media file and one clip: no
+    one knows how many it would have given.
     """
     faults = {kind: [one for one in rejected if _counts(kind, one)] for kind in ("media", "clips", "samples")}
     bad_media = {(one.case, media_of(one)) for one in faults["media"]}
@@ -122,6 +124,8 @@ def _counts(kind: str, one: Rejection) -> bool:
     """Tells whether a rejection is a fault of a media file, a clip, or a sample."""
     if one.reason in ORDINARY:
         return False
+    if one.reason == UNREADABLE:
+        return kind != "samples"
     if kind == "samples":
         return one.stage != CUT
     return one.stage == CUT and (kind == "clips" or one.reason not in OF_A_CLIP)
@@ -155,11 +159,21 @@ def check_shares(found: dict[str, Share], rejected: Sequence[Rejection], cap: fl
             continue
         rows = [one for one in rejected if _counts(name, one)]
         counts = Counter(one.reason for one in rows)
-        more = [f"... and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+        first: dict[object, Rejection] = {}
+        for one in rows:
+            # One line a media file: the clips of one would fill the list.
+            first.setdefault((one.case, media_of(one)) if name == "media" else one, one)
+        shown = list(first.values())
+        more = [f"... and {len(shown) - SHOWN} more"] if len(shown) > SHOWN else []
         what = "media files" if name == "media" else name
         raise InputError(
             f"{share.unusable} of {share.total} {what} cannot be used ({share.value:.1%}, the cap is {cap:.1%}): "
             + ", ".join(f"{reason} {n}" for reason, n in sorted(counts.items())),
-            where="\n         ".join([*(f"[{one.case}] {one.detail}" for one in rows[:SHOWN]), *more]),
+            where="\n         ".join([*(_line(one) for one in shown[:SHOWN]), *more]),
             fix="repair or leave out these, or raise max_rejected in the config",
         )
+
+
+def _line(one: Rejection) -> str:
+    # Some details begin with their place already.
+    return f"[{one.case}] {one.detail}" if one.where in one.detail else f"[{one.case}] {one.where}: {one.detail}"

@@ -31,7 +31,7 @@ class MediaIndex:
     def __init__(self, path: Path, *, update: bool) -> None:
         self._path = path
         self._update = update
-        self._known: dict[str, dict[str, int]] = json.loads(path.read_text()) if path.is_file() else {}
+        self._known: dict[str, dict[str, int]] = files.read_json(path) if path.is_file() else {}
 
     def revision(self, media: Path, recorded_sha256: Callable[[], str | None]) -> int:
         """Returns the revision of a media file, 0 until its content first changes.
@@ -53,8 +53,12 @@ class MediaIndex:
             return known["revision"]
         changed = known["size"] != stat.st_size
         if not changed:
+            recorded = recorded_sha256()
+            if recorded is None:
+                # This run has not used the file; another one that has will compare it.
+                return known["revision"]
             print(f"suture: {media} was touched; comparing its content", file=sys.stderr)
-            changed = files.sha256_file(media) != recorded_sha256()
+            changed = files.sha256_file(media) != recorded
         revision = known["revision"] + changed
         self._record(media, now | {"revision": revision})
         return revision

@@ -7,7 +7,6 @@ Two layouts: Suture's own (:func:`describe`) and the published one
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,8 +17,6 @@ from suture.errors import InputError
 from suture.records import Case, Clip, Scene, Segment
 
 UNKNOWN_PHASE = "unknown"
-# A media suffix begins with a letter: clip names end in a time such as "_25.34".
-_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 _CSV_COLUMNS = {"case": (), "file": (), "start_s": (), "duration_s": ()}
 
 
@@ -50,7 +47,7 @@ def read_clips(path: Path) -> list[Stretch]:
         length_s = delimited.number(length) if length else math.inf
         if not (start_s >= 0 and length_s >= 0):
             raise InputError("start_s and duration_s are not times", where=f"{path}:{row.line}")
-        name = _SUFFIX.sub("", PurePosixPath(row.cells["file"]).name)
+        name = windows.without_suffix(PurePosixPath(row.cells["file"]).name)
         # 17.401 + 5.099 is 22.500000000000004 or so: the list is exact to the millisecond.
         found.append(Stretch(row.cells["case"], start_s, round(start_s + length_s, 6), name))
     return found

@@ -105,8 +105,6 @@ def lay_out_videos(
     """
     for split in (*SPLITS, UNLABELLED):
         (target / "videos" / split).mkdir(parents=True)
-    for left_over in exports_dir.glob(".*.tmp-*"):  # of an earlier, killed run
-        left_over.unlink()
 
     def lay_out(place: Place) -> dict[str, Any]:
         source, made = place.source, export
@@ -137,6 +135,16 @@ def lay_out_videos(
             raise
 
 
+def remove_old_exports(found: Sequence[Place], rows: Sequence[Mapping[str, Any]], exports_dir: Path) -> int:
+    """Removes the exports that no row of videos.jsonl stands for any more; returns their number."""
+    kept = {
+        exports.path_of(place.clip, exports_dir).name
+        for place, row in zip(found, rows, strict=True)
+        if row["made"] == "exact"
+    }
+    return exports.remove_all_but(kept, exports_dir)
+
+
 def link(source: Path, here: Path, final: Path) -> None:
     """Makes a relative symbolic link to ``source`` at ``here``, right once ``here`` is named ``final``."""
     here.parent.mkdir(parents=True, exist_ok=True)
@@ -152,13 +160,16 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def link_annotations(root: Path, target: Path, final: Path) -> None:
-    """Links the publisher's annotation folders; another layout is linked as a whole, by its own name.
+    """Links the publisher's annotation folders; another layout, or a single file, is linked by its own name.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is neither a folder nor a file.
     """
+    if root.is_file():
+        link(root, target / "annotations" / root.name, final / "annotations" / root.name)
+        return
     if not root.is_dir():
-        raise InputError("no such folder of annotations", where=root)
+        raise InputError("no such folder or file of annotations", where=root)
     found = {
         name: folder / name
         for name in ANNOTATIONS

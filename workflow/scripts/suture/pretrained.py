@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import BitsAndBytesConfig
 
+from suture import model_folder
 from suture.errors import InputError
 
+_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
-def load_model(kind: Any, folder: Path, *, dtype: torch.dtype = torch.float32) -> Any:
+
+def load_model(
+    kind: Any,
+    folder: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    quantization: BitsAndBytesConfig | None = None,
+    unquantized: Sequence[str] = (),
+) -> Any:
     """Loads a model by its class's own ``from_pretrained``.
 
     Args:
         kind: a ``transformers`` model class.
         folder: weights and configuration.
         dtype: type of the loaded weights.
+        quantization: how to quantise the linear layers while they are loaded.
+        unquantized: modules that are left as they are all the same.
 
     Raises:
         InputError: no such model, or tensors are missing, unexpected or of
             another shape: the library would only warn, and fill in random ones.
     """
+    options: dict[str, Any] = {"dtype": dtype}
+    if quantization is not None:
+        skipped = {"llm_int8_skip_modules": list(unquantized)}  # its name; 4-bit loading reads it too
+        options["quantization_config"] = BitsAndBytesConfig.from_dict(quantization.to_dict() | skipped)
     try:
-        model, report = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+        model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
     except (OSError, ValueError) as error:
         raise InputError(
             f"not a folder of {kind.__name__}: {error}", where=folder, fix="fetch_weights.py makes one"
@@ -33,3 +51,22 @@ def load_model(kind: Any, folder: Path, *, dtype: torch.dtype = torch.float32) -
         table = "; ".join(f"{len(names)} {kind_of} ({names[0]}, ...)" for kind_of, names in sorted(wrong.items()))
         raise InputError(f"the weights do not fit the model: {table}", where=folder, fix="fetch them again")
     return model
+
+
+def stored_dtype(folder: Path) -> torch.dtype:
+    """Returns the type that a folder's weights are stored in; single precision where they are mixed.
+
+    Raises:
+        InputError: no floating-point type that can be trained.
+    """
+    kinds = {kind for kind, _ in model_folder.tensors(folder).values()}
+    if not kinds <= _DTYPES.keys():
+        raise InputError(f"weights of type {', '.join(sorted(kinds - _DTYPES.keys()))}", where=folder)
+    return _DTYPES[kinds.pop()] if len(kinds) == 1 else torch.float32
+
+
+def placement(folder: Path) -> tuple[torch.device, torch.dtype]:
+    """Returns where a model answers, and in which type: on a GPU as stored, on the CPU in single precision."""
+    if torch.cuda.is_available():
+        return torch.device("cuda"), stored_dtype(folder)
+    return torch.device("cpu"), torch.float32

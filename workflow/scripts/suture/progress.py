@@ -19,3 +19,8 @@ def progress(items: Iterable[T], *, what: str, total: int | None = None, unit: s
     """
     interval = 0.1 if sys.stderr.isatty() else 30.0
     return iter(tqdm(items, desc=what, total=total, unit=unit, mininterval=interval, dynamic_ncols=True))
+
+
+def say(text: str) -> None:
+    """Writes a line to stderr, beside a bar that may be drawn there."""
+    tqdm.write(text, file=sys.stderr)

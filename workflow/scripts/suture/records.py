@@ -104,6 +104,10 @@ class Scene:
     objects: tuple[SeenObject, ...]
 
 
+UNREADABLE = "annotation_unreadable"
+"""Reason of a case that is left out because its annotation cannot be read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rejection(Record):
     """Something left out, counted and reported: never lost in silence.

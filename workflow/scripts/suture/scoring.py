@@ -7,9 +7,7 @@ the measures (:mod:`suture.tasks.base`); everything here is the same for all.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from suture import files
+from suture import delimited, files
 from suture.errors import InputError
 from suture.progress import progress
 from suture.records import Sample
+from suture.splitting import without_repeats
 from suture.tasks.base import FloatArray, Measure, Row, Task
 
 RESAMPLES = 2000
@@ -111,21 +110,11 @@ def read_groups(path: Path) -> dict[str, str]:
     """Reads which group (a patient, a centre) each case belongs to: CSV with the columns case and group.
 
     Raises:
-        InputError: a column is missing or a case has two groups.
+        InputError: a column is missing, a cell is empty, or a case has two groups.
     """
-    reader = csv.DictReader(io.StringIO(files.read_text(path)), skipinitialspace=True)
-    columns = {str(name).strip().casefold(): name for name in reader.fieldnames or ()}
-    if not {"case", "group"} <= set(columns):
-        raise InputError(
-            f"no columns case and group; found: {', '.join(columns) or 'nothing'}",
-            where=path,
-            fix="first line: case,group",
-        )
     groups: dict[str, str] = {}
-    for record in reader:
-        case = (record[columns["case"]] or "").strip()
-        group = (record[columns["group"]] or "").strip()
-        where = f"{path}:{reader.line_num}"
+    for row in delimited.read(path, {"case": (), "group": ()}, required=["case", "group"]).rows:
+        case, group, where = row.cells["case"], row.cells["group"], f"{path}:{row.line}"
         if not case or not group:
             raise InputError("an empty case or group", where=where)
         if groups.setdefault(case, group) != group:
@@ -252,7 +241,8 @@ def majority_predictions(rows: Sequence[Row], train: Sequence[Sample]) -> tuple[
     """Answers each row with the most frequent training answer to the same question.
 
     Ties go to the answer that sorts first. A question that training never
-    asked takes the most frequent answer of its kind, or of all.
+    asked takes the most frequent answer of its kind, or of all. Repeats that
+    balance the training samples are not counted: they would move the majority.
 
     Returns:
         the answers, and how many questions training never asked.
@@ -260,7 +250,7 @@ def majority_predictions(rows: Sequence[Row], train: Sequence[Sample]) -> tuple[
     by_question: dict[str, list[str]] = defaultdict(list)
     by_kind: dict[str, list[str]] = defaultdict(list)
     everything: list[str] = []
-    for sample in train:
+    for sample in without_repeats(train):
         for turn in sample.turns:
             by_question[turn.question].append(turn.answer)
             by_kind[turn.kind].append(turn.answer)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suture import delimited
+from suture.datasets.base import Adapter
 from suture.errors import ConfigError, InputError
 from suture.splitting import SPLITS
 
@@ -45,3 +46,22 @@ def fixed(assign: Path | None, cases_test: Sequence[str]) -> dict[str, str]:
         if listed.setdefault(case, "test") != "test":
             raise ConfigError(f"--cases-test names {case}, which {assign} puts into {listed[case]}")
     return listed
+
+
+def official(adapter: Adapter, folder: Path, fold: int) -> dict[str, str]:
+    """Reads one of a publisher's own folds as split by case.
+
+    Cases that it does not name are dealt to the splits that it does not have.
+
+    Raises:
+        InputError: the data set has no fold files, or not this fold.
+    """
+    read_folds = getattr(adapter, "read_folds", None)
+    if read_folds is None:
+        raise InputError(
+            "this data set's publisher gave no fold files", where=folder, fix="--folds makes folds by case"
+        )
+    folds = read_folds(folder)
+    if not 0 <= fold < len(folds):
+        raise InputError(f"there is no fold {fold}", where=folder, fix=f"0 to {len(folds) - 1}")
+    return {case: split for split, cases in folds[fold].items() for case in cases}

@@ -148,6 +148,20 @@ def balance(train: Sequence[Sample]) -> tuple[list[Sample], dict[str, dict[str, 
     return sorted(rows, key=lambda one: one.id), added
 
 
+def without_repeats(samples: Sequence[Sample]) -> list[Sample]:
+    """Returns the samples without the repeats that :func:`balance` added.
+
+    A repeat has the id of another sample and ``#<n>`` behind it, and equals that sample in all else.
+    """
+    by_id = {sample.id: sample for sample in samples}
+    return [sample for sample in samples if not _is_repeat(sample, by_id)]
+
+
+def _is_repeat(sample: Sample, by_id: Mapping[str, Sample]) -> bool:
+    name, _, number = sample.id.rpartition("#")
+    return number.isdecimal() and name in by_id and _renamed(sample, name) == by_id[name]
+
+
 def _renamed(sample: Sample, name: str) -> Sample:
     return Sample.from_json({**sample.to_json(), "id": name})
 

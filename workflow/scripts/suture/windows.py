@@ -27,6 +27,8 @@ MAX_CLIP_S = 7.5
 IDLE = "idle"
 
 _UNSAFE = re.compile(r'[<>:"/\\|?*.\s]+')
+# It begins with a letter: clip names end in a time such as "_25.34".
+_MEDIA_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 _LONGEST_NAME = 180  # bytes; file systems take 255, temporary names and suffixes need some of them
 
 
@@ -94,6 +96,11 @@ def _length(start_s: float, end_s: float) -> float:
 def sanitise(text: str) -> str:
     """Makes a piece of a file name as the published script does."""
     return _UNSAFE.sub("_", text).strip("_")
+
+
+def without_suffix(name: str) -> str:
+    """Returns a clip's file name without the suffix of its medium, if it has one: ``X_25.34.mp4`` is ``X_25.34``."""
+    return _MEDIA_SUFFIX.sub("", name)
 
 
 def plan_case(case: Case, *, mode: str, idle: bool = False) -> tuple[list[PlannedClip], list[Rejection]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
+
+from suture.errors import ConfigError
 
 
 def add_flags(
@@ -37,13 +40,24 @@ def add_flags(
 
 
 def from_args(args: argparse.Namespace, section: type[BaseModel], **given: Any) -> BaseModel:
-    """Builds the section from parsed flags; ``given`` supplies the fields that have no flag."""
+    """Builds the section from parsed flags; ``given`` supplies the fields that have no flag.
+
+    Raises:
+        ConfigError: naming each option whose value cannot be used.
+    """
     values = {name: getattr(args, name) for name in section.model_fields if hasattr(args, name)}
-    return section.model_validate(values | given)
+    try:
+        return section.model_validate(values | given)
+    except ValidationError as error:
+        problems = [
+            " ".join(["--" + str(part).replace("_", "-") for part in problem["loc"]] + [problem["msg"]])
+            for problem in error.errors(include_url=False)
+        ]
+        raise ConfigError("; ".join(problems), fix="see --help") from error
 
 
 def to_flags(section: BaseModel, *, leave_out: frozenset[str] = frozenset()) -> str:
-    """Returns a section as the flags of :func:`add_flags`; None stands for a flag left out."""
+    """Returns a section as the flags of :func:`add_flags`, quoted for a shell; None stands for a flag left out."""
     words = []
     for name, value in section.model_dump().items():
         option = name.replace("_", "-")
@@ -52,5 +66,5 @@ def to_flags(section: BaseModel, *, leave_out: frozenset[str] = frozenset()) -> 
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
-            words.append(f"--{option} {value}")
+            words.append(f"--{option} {shlex.quote(str(value))}")
     return " ".join(words)

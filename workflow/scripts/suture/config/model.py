@@ -6,10 +6,13 @@ Only keys that the pipeline reads are here: an unknown key is refused (see
 
 from __future__ import annotations
 
+import difflib
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from suture import registry
 from suture.config.training import Train
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -17,9 +20,19 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are refused, values are not coerced between kinds."""
+    """A part of the configuration: unknown keys are refused, and a text is not taken for a number."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, strict=True)
+
+
+def _named(kind: str, name: str) -> str:
+    """Checks a name against the modules there are, without importing one."""
+    known = registry.names(kind)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown {kind} {name!r}{hint} There are: {', '.join(known)}")
+    return name
 
 
 class Draw(Section):
@@ -64,7 +77,7 @@ class QA(Section):
     kinds: list[Literal["phase", "anatomy", "instruments", "spatial"]] = Field(
         ["phase", "anatomy", "instruments"], min_length=1, description="Kinds of question the template back end asks."
     )
-    wordings: int = Field(1, ge=1, description="How many wordings of each question are used, chosen by clip.")
+    wordings: int = Field(1, ge=1, le=4, description="How many wordings of each question are used, chosen by clip.")
     existing: str | None = Field(
         None, description="A qa_pairs_without_idle.json, train_ or val_qa_pairs.json in the published layout."
     )
@@ -73,6 +86,11 @@ class QA(Section):
     def _existing_goes_with_its_backend(self) -> QA:
         if (self.backend == "existing") != (self.existing is not None):
             raise ValueError("`existing: FILE` and `backend: existing` go together: give both or neither")
+        unused = self.model_fields_set & {"kinds", "wordings"}
+        if self.backend != "template" and unused:
+            raise ValueError(
+                f"{' and '.join(sorted(unused))} would be ignored: only backend: template writes questions"
+            )
         return self
 
 
@@ -83,10 +101,16 @@ class Split(Section):
         "case", description="What is never divided. `clip` reproduces the published split and is marked leaky."
     )
     fractions: tuple[Share, Share, Share] = Field(
-        (0.8, 0.1, 0.1), description="Shares of train, val and test; they sum to 1."
+        (0.8, 0.1, 0.1), strict=False, description="Shares of train, val and test; they sum to 1."
     )
     folds: int | None = Field(None, ge=2, description="Number of folds by case, in place of `fractions`.")
+    official_folds: str | None = Field(
+        None, description="Folder of the publisher's own fold files (Cataract-1K), in place of `fractions`."
+    )
     fold: int | None = Field(None, ge=0, description="The fold that is the test set, from 0.")
+    assign: str | None = Field(
+        None, description="A CSV with the columns case and split: a split that must be kept. Other cases are dealt."
+    )
     seed: int = Field(42, description="Seed of the split.")
     balance: bool = Field(False, description="Repeat samples of rare phases, in the training set only.")
 
@@ -94,8 +118,13 @@ class Split(Section):
     def _consistent(self) -> Split:
         if abs(sum(self.fractions) - 1) > 1e-6:
             raise ValueError(f"fractions sum to {sum(self.fractions):g}, not to 1: for example [0.8, 0.1, 0.1]")
-        if (self.folds is None) != (self.fold is None):
-            raise ValueError("`folds` and `fold` go together: for example folds: 5, fold: 0")
+        lists = [name for name in ("folds", "official_folds", "assign") if getattr(self, name) is not None]
+        if len(lists) > 1:
+            raise ValueError(f"give one of {' and '.join(lists)}: each says which cases are tested")
+        if ((self.folds or self.official_folds) is None) != (self.fold is None):
+            raise ValueError("`folds` (or `official_folds`) and `fold` go together: for example folds: 5, fold: 0")
+        if self.unit == "clip" and lists:
+            raise ValueError(f"`{lists[0]}` divides cases; with unit: clip leave it out")
         if self.folds is not None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} does not exist: with folds: {self.folds} it is 0 to {self.folds - 1}")
         return self
@@ -118,7 +147,7 @@ class Frames(Section):
     @property
     def key(self) -> str:
         """Name of the cache folder: experiments with equal settings share one cache."""
-        sampling = f"n{self.count}" if self.count is not None else f"fps{self.fps:g}"
+        sampling = f"n{self.count}" if self.count is not None else f"fps{self.fps}"
         return f"{sampling}-{self.width}x{self.height}"
 
     @property
@@ -156,9 +185,33 @@ class Experiment(Section):
         description="Base model: `small` (built locally, random weights), a folder, or a hub id with `revision`.",
     )
     revision: str | None = Field(None, description="Pinned commit of a hub model; required for a hub id.")
+    task: Name = Field(
+        "open_vqa", description="What an answer is and how it is scored: a module in `workflow/scripts/suture/tasks/`."
+    )
     frames: Frames = Field(description="Frames the model sees.")
     train: Train = Field(description="Training options.")
     predict: Predict = Field(default_factory=Predict, description="Prediction options.")
+
+    @field_validator("family")
+    @classmethod
+    def _known_family(cls, name: str) -> str:
+        return _named("model family", name)
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, name: str) -> str:
+        return _named("task", name)
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Experiment:
+        local = self.model == "small" or Path(self.model).is_dir()
+        if local and self.revision:
+            raise ValueError("`revision` is of a hub model; leave it out for `small` and for a folder")
+        if not local and not self.revision:
+            raise ValueError(
+                f"model {self.model!r} is neither `small` nor a folder; a hub model needs its commit:  revision: ..."
+            )
+        return self
 
     @property
     def base_key(self) -> str:
@@ -179,7 +232,9 @@ class Config(Section):
     )
     annotations: str | None = Field(None, description="Root of the dataset's annotation files.")
     videos: str | None = Field(None, description="Root of the dataset's media files.")
-    cases: list[Name] | None = Field(None, description="Cases to use; default: what lies under `annotations`.")
+    cases: list[Name] | None = Field(
+        None, min_length=1, max_length=3000, description="Cases to use; default: what lies under `annotations`."
+    )
     draw: Draw | None = Field(None, description="Draw the videos instead of reading them; see `draw.*`.")
     shards: int = Field(
         64, ge=1, le=4096, description="Jobs into which the cases are grouped after cutting, by a stable hash."
@@ -199,17 +254,46 @@ class Config(Section):
         default_factory=dict, description="Experiments by name; see `experiments.<name>.*`."
     )
 
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, name: str) -> str:
+        return _named("dataset adapter", name)
+
+    @field_validator("cases")
+    @classmethod
+    def _each_once(cls, cases: list[str] | None) -> list[str] | None:
+        twice = [case for position, case in enumerate(cases or []) if case in (cases or [])[:position]]
+        if twice:
+            raise ValueError(f"{twice[0]} is named twice")
+        return cases
+
     @model_validator(mode="after")
     def _has_data(self) -> Config:
+        if self.draw is not None and self.dataset != "cataract1k":
+            raise ValueError("`draw` makes Cataract-1K's files: with it, dataset: cataract1k")
+        if self.draw is not None and self.videos is not None:
+            raise ValueError("`draw` makes its own videos: leave out `videos`, or leave out `draw`")
         if self.draw is not None and self.draw.kind == "surgery":
             if not self.cases:
                 raise ValueError("`draw` needs the names of its cases: for example cases: [case_9001, case_9002]")
-            if self.annotations or self.videos:
+            if self.annotations is not None:
                 raise ValueError(
-                    "`draw` makes its own annotations and videos: leave both keys out, or leave out `draw`"
+                    "`draw` makes its own annotations: leave out `annotations`, or set draw.kind: annotations"
                 )
         elif self.annotations is None:
             raise ValueError("give the folder of the annotation files: for example annotations: data/cataract1k")
         elif self.draw is None and self.videos is None:
             raise ValueError("give the folder of the videos: for example videos: data/cataract1k/videos")
+        return self
+
+    @model_validator(mode="after")
+    def _has_questions(self) -> Config:
+        shares = dict(zip(("train", "val", "test"), self.split.fractions, strict=True))
+        listed = self.split.folds or self.split.official_folds or self.split.assign
+        for name, one in self.experiments.items():
+            if not listed and shares[one.predict.split] == 0:
+                raise ValueError(
+                    f"experiments.{name} is asked the {one.predict.split} questions, of which "
+                    f"split.fractions leave none; set its predict.split, or give that split a share"
+                )
         return self

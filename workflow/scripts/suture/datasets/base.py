@@ -18,6 +18,12 @@ class Adapter(Protocol):
     SHARING: str
     """Default sharing class of the data: open, internal or credentialed."""
 
+    OBJECT_KINDS: dict[str, str]
+    """Canonical object name to ``anatomy`` or ``instruments``, in the order answers name them; {} without objects."""
+
+    REFERENCES: tuple[str, ...]
+    """The anatomy that places are told from, the preferred one first; () where they are not told."""
+
     def case_ids(self, root: Path) -> list[str]:
         """Lists the cases annotated under ``root``, sorted. Reads names, not contents."""
         ...
@@ -40,3 +46,13 @@ class Adapter(Protocol):
             InputError: a file that cannot be read at all, named.
         """
         ...
+
+
+def annotation_digest(adapter: Adapter, root: Path, case: str) -> str | None:
+    """Returns a digest of one case's annotation, of an adapter whose cases share their files.
+
+    Such an adapter has a function ``case_digest(root, case)``. For the others,
+    whose cases have files of their own, the files themselves say what changed: None.
+    """
+    digest = getattr(adapter, "case_digest", None)
+    return None if digest is None else str(digest(root, case))

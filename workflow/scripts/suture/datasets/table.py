@@ -11,15 +11,18 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from suture import delimited, files
 from suture.errors import InputError
 from suture.records import Case, Rejection, Segment, Turn
+from suture.windows import sanitise
 
 SHARING = "internal"
+OBJECT_KINDS: dict[str, str] = {}
+REFERENCES: tuple[str, ...] = ()
 UNLABELLED = "Unlabelled"
 DEFAULT_KIND = "question"
 COLUMNS = {
@@ -59,8 +62,8 @@ def case_ids(root: Path) -> list[str]:
 
     Raises:
         InputError: a missing, doubled or unknown column, a case id that is no
-            safe file name, a media path out of the videos root, one media file
-            in two cases, or no rows at all.
+            safe file name, two that give clips of one name, a media path out of
+            the videos root, one media file in two cases, or no rows at all.
     """
     return sorted(_by_case(root))
 
@@ -108,6 +111,16 @@ def read_case(root: Path, case: str) -> Case:
             )
     ordered = sorted(segments, key=lambda k: (k[0], k[1], math.inf if k[2] is None else k[2]))
     return Case(id=case, segments=tuple(segments[key] for key in ordered), rejected=tuple(rejected))
+
+
+def case_digest(root: Path, case: str) -> str:
+    """Returns a digest of one case's rows: all cases share the table, an edit of a row concerns one of them.
+
+    Line numbers count only where a rejection names them.
+    """
+    read = read_case(root, case)
+    rows = [replace(segment, row=0) for segment in read.segments]
+    return files.sha256_text(repr((rows, read.rejected)))
 
 
 def _problem(line: _Line) -> tuple[str, str] | None:
@@ -235,9 +248,17 @@ def _media(media: str, where: str) -> str:
 
 
 def _checked(lines: Iterable[_Line]) -> Iterator[_Line]:
-    """Passes rows on and refuses a media file of two cases: no split could keep them apart."""
+    """Passes rows on; refuses a media file of two cases, which no split could keep apart, and names that become one."""
     owner: dict[str, _Line] = {}
+    named: dict[str, _Line] = {}
     for line in lines:
+        same = named.setdefault(sanitise(line.case), line)
+        if same.case != line.case:
+            raise InputError(
+                f"cases {same.case!r} (at {same.where}) and {line.case!r} would give their clips the same names",
+                where=f"{line.file}:{line.row.line}",
+                fix="they differ in '.' and '_' alone: give both rows the same case, or tell the cases apart otherwise",
+            )
         first = owner.setdefault(line.media, line) if line.media else line
         if first.case != line.case:
             raise InputError(

@@ -16,7 +16,7 @@ from suture.video.reading import Frames
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import BitsAndBytesConfig, PreTrainedModel
 
 Batch = Mapping[str, "torch.Tensor"]
 
@@ -52,9 +52,14 @@ class Reply:
 
 
 class VideoModel(Protocol):
-    """A loaded model with its processor."""
+    """A loaded model with its processor.
+
+    ``language_model`` is the name of the module in ``model`` that is the
+    language model: what adapters are for, and the only part ever quantised.
+    """
 
     model: PreTrainedModel
+    language_model: str
     system_prompt: str
     max_length: int
 
@@ -105,8 +110,21 @@ class Family(Protocol):
         """Saves a small model with random weights and its processor, the same bytes each time."""
         ...
 
-    def load(self, folder: Path, system_prompt: str | None = None) -> VideoModel:
+    def load(
+        self,
+        folder: Path,
+        system_prompt: str | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        quantization: BitsAndBytesConfig | None = None,
+    ) -> VideoModel:
         """Loads a model folder by the library's own classes.
+
+        Args:
+            folder: weights, configuration and processor.
+            system_prompt: replaces the text stored with the model.
+            dtype: type of the weights; None: single precision.
+            quantization: how to quantise the language model's linear layers.
 
         Raises:
             InputError: the folder holds no such model, or tensors are missing or unexpected.

@@ -17,6 +17,7 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 from transformers import (
     AutoProcessor,
+    BitsAndBytesConfig,
     GenerationConfig,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
@@ -38,6 +39,9 @@ SYSTEM_PROMPT = (
     "You are a vision language model specialized in analyzing medical videos. "
     "Answer the question from what the video shows."
 )
+
+LANGUAGE_MODEL = "model.language_model"
+UNQUANTIZED = ["model.visual", "lm_head"]
 
 END = "<|im_end|>"
 VIDEO_PAD = "<|video_pad|>"
@@ -130,19 +134,33 @@ def build_small(folder: Path) -> None:
     model_folder.write_card(folder, family=NAME, system_prompt=SYSTEM_PROMPT)
 
 
-def load(folder: Path, system_prompt: str | None = None) -> Qwen25VL:
-    """Loads a model folder by the library's own classes, in single precision.
+def load(
+    folder: Path,
+    system_prompt: str | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+    quantization: BitsAndBytesConfig | None = None,
+) -> Qwen25VL:
+    """Loads a model folder by the library's own classes.
 
     Args:
         folder: weights, configuration and processor.
         system_prompt: replaces the text stored with the model.
+        dtype: type of the weights; None: single precision.
+        quantization: how to quantise the language model's linear layers.
 
     Raises:
         InputError: the folder holds no such model, or tensors are missing or unexpected.
     """
     model_folder.check_family(folder, NAME)
     model_folder.tensors(folder)
-    model = load_model(Qwen2_5_VLForConditionalGeneration, folder)
+    model = load_model(
+        Qwen2_5_VLForConditionalGeneration,
+        folder,
+        dtype=dtype or torch.float32,
+        quantization=quantization,
+        unquantized=UNQUANTIZED,
+    )
     try:
         processor = AutoProcessor.from_pretrained(folder)
     except (OSError, ValueError) as error:
@@ -188,6 +206,7 @@ class Qwen25VL:
 
     def __init__(self, model: Any, processor: Any, system_prompt: str) -> None:
         self.model = model
+        self.language_model = LANGUAGE_MODEL
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.system_prompt = system_prompt

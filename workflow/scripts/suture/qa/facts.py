@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from suture.qa import names, spatial
+from suture.qa import spatial
 from suture.qa.base import Facts
+from suture.qa.names import ObjectNames
 from suture.qa.scenes import ClipScene
 from suture.records import Clip, Rejection
 from suture.windows import IDLE
@@ -14,7 +15,12 @@ STAGE = "generate_qa"
 
 
 def gather(
-    clips: Sequence[Clip], scenes: Sequence[ClipScene], *, idle: bool = False, with_relations: bool = False
+    clips: Sequence[Clip],
+    scenes: Sequence[ClipScene],
+    names: ObjectNames,
+    *,
+    idle: bool = False,
+    with_relations: bool = False,
 ) -> tuple[list[Facts], list[Rejection]]:
     """Returns the facts about each clip that has a scene, sorted by clip id, and what was left out.
 
@@ -42,13 +48,22 @@ def gather(
         if clip.id not in inside:
             rejected.append(_rejection("no_objects", clip.case, f"clip {clip.id}", "no annotated scene falls into it"))
             continue
-        found = spatial.relations(inside[clip.id]) if with_relations else None
+        found = spatial.relations(inside[clip.id], names) if with_relations else None
         if isinstance(found, str):
             rejected.append(_rejection(found, clip.case, f"clip {clip.id}", "it gets no spatial question"))
             found = None
         seen = {name for scene in inside[clip.id] for name, _ in scene.objects}
-        by_kind = {kind: names.in_order(kind, seen & set(table)) for kind, table in names.BY_KIND.items()}
-        facts.append(Facts(clip=clip.id, case=clip.case, phase=clip.phase, relations=found, **by_kind))
+        anatomy, instruments = (names.in_order(kind, seen) for kind in ("anatomy", "instruments"))
+        facts.append(
+            Facts(
+                clip=clip.id,
+                case=clip.case,
+                phase=clip.phase,
+                anatomy=anatomy,
+                instruments=instruments,
+                relations=found,
+            )
+        )
     return facts, sorted(rejected, key=lambda one: (one.case, one.reason, one.where))
 
 

@@ -17,10 +17,9 @@ from suture import files
 from suture.errors import InputError
 from suture.qa.base import KINDS
 from suture.records import Clip, Rejection, Sample, Turn, shard_of
+from suture.windows import without_suffix
 
 _PAIR_KEY = re.compile(r"(question|answer)(\d+)")
-# A media suffix begins with a letter: clip names end in a time such as "_25.34".
-_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def _entry(number: int, row: Any, where: str) -> Entry:
     if not isinstance(video, str) or not video.strip():
         raise _malformed("no video_filename in its first part", where)
     turns = tuple(_turn(pair, where) for pair in row[1:])
-    return Entry(number, _SUFFIX.sub("", video.strip()), turns)
+    return Entry(number, without_suffix(video.strip()), turns)
 
 
 def _turn(pair: dict[str, Any], where: str) -> Turn:
@@ -112,7 +111,8 @@ def to_samples(
     """Turns entries into samples of the clips they name, sorted by id.
 
     A second entry with other texts about the same clip becomes the sample
-    ``<clip>~2``.
+    ``<clip>~2``. Their ``origin`` is llm: the published files were written by a
+    language model, and no file says who wrote it.
 
     Args:
         entries: the entries of one file.

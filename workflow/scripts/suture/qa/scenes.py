@@ -9,7 +9,7 @@ from typing import Any
 
 from suture import files
 from suture.errors import InputError
-from suture.qa import names
+from suture.qa.names import ObjectNames
 
 Box = tuple[float, float, float, float]
 
@@ -30,7 +30,7 @@ class ClipScene:
         return f"{self.case}, {self.image} at {self.time_s:g} s"
 
 
-def read(path: Path) -> list[ClipScene]:
+def read(path: Path, names: ObjectNames) -> list[ClipScene]:
     """Reads all scenes of a case_objects.json, sorted by case and time.
 
     Raises:
@@ -41,7 +41,7 @@ def read(path: Path) -> list[ClipScene]:
     if not isinstance(table, dict) or not all(isinstance(scenes, dict) for scenes in table.values()):
         raise _layout("not a table of cases and seconds", path)
     scenes = [
-        _scene(case, second, row, f"{path}, {case} at {second} s")
+        _scene(case, second, row, f"{path}, {case} at {second} s", names)
         for case, seconds in table.items()
         for second, row in seconds.items()
     ]
@@ -52,7 +52,7 @@ def _layout(problem: str, where: object) -> InputError:
     return InputError(problem, where=where, fix="make the file with describe_objects.py --mode default")
 
 
-def _scene(case: str, second: str, row: Any, where: str) -> ClipScene:
+def _scene(case: str, second: str, row: Any, where: str, names: ObjectNames) -> ClipScene:
     try:
         time_s = float(second)
         objects = tuple((str(one["name"]), _box(one["bbox_norm"])) for one in row["objects"])

@@ -1,4 +1,4 @@
-"""Where instruments lie as seen from a structure of the eye, from boxes alone.
+"""Where instruments lie as seen from an anatomical structure, from boxes alone.
 
 A direction is that from the centre of the reference's box to the centre of
 the instrument's, as a viewer sees the image. A relation is stated only where
@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from suture.qa import names
 from suture.qa.base import Relations
+from suture.qa.names import ObjectNames
 from suture.qa.scenes import Box, ClipScene
 
 DEAD_BAND = 0.05
 """Offsets below this share of the image's width or height name no direction on that axis."""
-
-REFERENCES = ("Pupil", "Cornea", "Lens")
-"""The structure directions are seen from: the first that every scene with an instrument shows."""
 
 DIRECTIONS = {
     (0, 0): "at the centre of",
@@ -47,21 +44,23 @@ def _side(offset: float) -> int:
     return 0 if abs(offset) < DEAD_BAND else (1 if offset > 0 else -1)
 
 
-def relations(scenes: Sequence[ClipScene]) -> Relations | str:
+def relations(scenes: Sequence[ClipScene], names: ObjectNames) -> Relations | str:
     """Returns the relations that hold in all scenes of one clip, or the reason why there are none.
+
+    Directions are seen from the first of the names' references that every scene with an instrument shows.
 
     ``spatial_no_reference``: no structure is in sight in every scene that shows
     an instrument. ``spatial_ambiguous``: an instrument, or the reference, is
     seen at places of different direction (it moved, or there are two of it).
     """
-    shown = [scene for scene in scenes if _instruments(scene)] or list(scenes)
-    common = [name for name in REFERENCES if all(_boxes(scene, name) for scene in shown)]
+    shown = [scene for scene in scenes if _instruments(scene, names)] or list(scenes)
+    common = [name for name in names.references if all(_boxes(scene, name) for scene in shown)]
     if not common:
         return NO_REFERENCE
     reference = common[0]
     seen: dict[str, set[str]] = {}
     for scene in shown:
-        for name in _instruments(scene):
+        for name in _instruments(scene, names):
             seen.setdefault(name, set()).update(
                 direction(box, origin) for box in _boxes(scene, name) for origin in _boxes(scene, reference)
             )
@@ -71,7 +70,7 @@ def relations(scenes: Sequence[ClipScene]) -> Relations | str:
     return Relations(reference=reference, directions=tuple((name, min(seen[name])) for name in ordered))
 
 
-def _instruments(scene: ClipScene) -> set[str]:
+def _instruments(scene: ClipScene, names: ObjectNames) -> set[str]:
     return {name for name, _ in scene.objects if names.kind_of(name) == "instruments"}
 
 

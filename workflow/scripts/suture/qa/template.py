@@ -8,12 +8,13 @@ Answers are full sentences built so that their content can be read back:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from suture.errors import ConfigError, InputError
 from suture.files import sha256_text
-from suture.qa import names, spatial
+from suture.qa import spatial
 from suture.qa.base import KINDS, Facts, Relations
+from suture.qa.names import ObjectNames
 from suture.records import Turn
 
 WORDINGS = {
@@ -60,13 +61,9 @@ def phase_answer(name: str) -> str:
     return name.join(_PHASE)
 
 
-def set_answer(kind: str, found: Iterable[str]) -> str:
-    """Returns the sentence that names a set of structures (``anatomy``) or ``instruments``, in table order.
-
-    Raises:
-        InputError: an unknown name, or one of the other kind.
-    """
-    ordered = [f"the {name}" for name in names.in_order(kind, found)]
+def set_answer(kind: str, found: Sequence[str]) -> str:
+    """Returns the sentence that names structures (``anatomy``) or ``instruments``, in the order given."""
+    ordered = [f"the {name}" for name in found]
     if not ordered:
         return f"No {_NOUN[kind]} is visible."
     if len(ordered) == 1:
@@ -82,7 +79,7 @@ def spatial_answer(relations: Relations) -> str:
     return "; ".join(clauses).join(_SPATIAL)
 
 
-def parse_answer(kind: str, text: str) -> str | frozenset[str]:
+def parse_answer(kind: str, text: str, names: ObjectNames) -> str | frozenset[str]:
     """Reads an answer back: the phase name, the set of names, or the set of spatial clauses.
 
     A spatial clause reads ``the Gauge is above the Pupil``.
@@ -96,23 +93,24 @@ def parse_answer(kind: str, text: str) -> str | frozenset[str]:
             return name
     elif kind in _NOUN:
         body = re.sub(r"^The visible [a-z ]+ (?:is|are) the ", "", text).removesuffix(".")
-        found = frozenset(re.split(r", the | and the ", body)) & frozenset(names.BY_KIND[kind])
-        if set_answer(kind, found) == text:
+        found = frozenset(re.split(r", the | and the ", body)) & frozenset(names.kinds)
+        if set_answer(kind, names.in_order(kind, found)) == text:
             return found
     elif kind == "spatial":
         clauses = text.removeprefix(_SPATIAL[0]).removesuffix(_SPATIAL[1]).split("; ")
         if text == set_answer("instruments", ()):
             return frozenset()
-        if "; ".join(clauses).join(_SPATIAL) == text and _are_clauses(clauses):
+        if "; ".join(clauses).join(_SPATIAL) == text and _are_clauses(clauses, names):
             return frozenset(clauses)
     raise InputError(f"not a {kind} answer of the template: {text!r}")
 
 
-def _are_clauses(clauses: Sequence[str]) -> bool:
-    for reference in spatial.REFERENCES:
+def _are_clauses(clauses: Sequence[str], names: ObjectNames) -> bool:
+    instruments = names.in_order("instruments", names.kinds)
+    for reference in names.references:
         written = {
             f"the {name} is {where} the {reference}": name
-            for name in names.INSTRUMENTS
+            for name in instruments
             for where in spatial.DIRECTIONS.values()
         }
         found = [written[clause] for clause in clauses if clause in written]

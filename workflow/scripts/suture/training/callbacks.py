@@ -101,6 +101,22 @@ class StopOnNaN(TrainerCallback):
                 )
 
 
+class NoneWithoutGradient(TrainerCallback):
+    """Fails the run when a parameter that is to be trained got no gradient in a step: it would stay as it was drawn."""
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        trained = [(name, p) for name, p in kwargs["model"].named_parameters() if p.requires_grad]
+        without = [name for name, parameter in trained if parameter.grad is None]
+        if without:
+            raise TrainingFailed(
+                f"{len(without)} of {len(trained)} trained parameters got no gradient at step {state.global_step + 1}: "
+                f"{without[0]}, ...",
+                fix="take targets that the loss depends on, and the versions of requirements.lock",
+            )
+
+
 class OnSave(TrainerCallback):
     """Calls back with the step of each checkpoint once the library has written all of it."""
 

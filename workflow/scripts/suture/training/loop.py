@@ -18,8 +18,8 @@ from suture.frames import FrameCache
 from suture.models.base import VideoModel
 from suture.pretrained import load_model
 from suture.records import Sample
-from suture.training import checkpoint
-from suture.training.callbacks import Bar, OnSave, StopAt, StopInTime, StopOnNaN
+from suture.training import adapters, checkpoint
+from suture.training.callbacks import Bar, NoneWithoutGradient, OnSave, StopAt, StopInTime, StopOnNaN
 from suture.training.data import TrainingSet, ValidationSet
 
 
@@ -68,9 +68,19 @@ class Loop(Trainer):
         those of their modules. The Trainer's own method reads them as the latter, finds
         no match, warns, and goes on from the base model.
         """
-        ours = self._video_model.model
+        ours: Any = self._video_model.model
+        if adapters.is_adapted(ours):
+            adapters.restore(ours, Path(resume_from_checkpoint))
+            return
         saved = load_model(type(ours), Path(resume_from_checkpoint), dtype=ours.dtype)
         ours.load_state_dict(saved.state_dict())
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Saves the adapters where there are some; the base they stand on is a file already."""
+        if not adapters.is_adapted(self._video_model.model):
+            super()._save(output_dir, state_dict)
+        elif self.args.should_save:
+            adapters.save(self._video_model.model, Path(str(output_dir or self.args.output_dir)))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs what is a function of config and data: the history is part of the checkpoint."""
@@ -97,6 +107,11 @@ def arguments(options: Train, segment: Segment, *, evaluate: bool) -> TrainingAr
         max_grad_norm=options.max_grad_norm,
         bf16=options.precision == "bf16",
         fp16=options.precision == "fp16",
+        # Said, or the library refuses half precision where it finds no GPU.
+        use_cpu=not torch.cuda.is_available(),
+        activation_checkpointing=options.gradient_checkpointing,
+        # The other way gives no gradient below inputs that need none, as a frozen base's.
+        activation_checkpointing_kwargs={"use_reentrant": False} if options.gradient_checkpointing else None,
         seed=options.seed,
         # The order is the data set's own: see suture.training.data.
         train_sampling_strategy="sequential",
@@ -148,7 +163,7 @@ def train(
     Args:
         options: the run's training options.
         segment: which part of it this job is.
-        model: the base model.
+        model: the base model, as loaded with :func:`suture.training.adapters.base_options`.
         train_samples: what to learn from; frames are in ``cache``.
         val_samples: what the validation loss is taken on; may be empty.
         cache: frames of all of them.
@@ -171,7 +186,7 @@ def train(
     reached, resume = progress if progress else (start, segment.resume)
     if progress:
         print(f"continuing an interrupted job at step {reached}", flush=True)
-    counts = check_trainable(model.model)
+    counts = adapters.attach(model, options) if options.adapter else check_trainable(model.model)
 
     def saved_at(step: int) -> Path:
         return segment.work_dir / f"checkpoint-{step}"
@@ -193,6 +208,7 @@ def train(
             eval_dataset=ValidationSet(val_samples, model, cache) if val_samples else None,
             callbacks=[
                 StopOnNaN(),
+                *([NoneWithoutGradient()] if options.adapter else []),
                 StopAt(segment.until_step),
                 stop,
                 Bar(segment.until_step),
@@ -205,6 +221,7 @@ def train(
     if reached < segment.until_step:
         print(f"stopped by {stop.reason} at step {reached} of {segment.until_step}; progress is kept", flush=True)
         return cli.DEADLINE
+    first = cache.entry(train_samples[0].clip)
     checkpoint.publish(
         saved_at(reached),
         segment.output,
@@ -212,7 +229,9 @@ def train(
             "family": family,
             "system_prompt": model.system_prompt,
             "step": reached,
+            "adapter": options.adapter,
             "parameters": counts,
+            "shape": [first.n_frames, first.height, first.width],
             "identity": identity,
         },
         logging_steps=options.logging_steps,

@@ -20,11 +20,24 @@ from suture.datasets.cataract1k.folds import read_folds
 from suture.errors import InputError
 from suture.records import Case, Rejection, Scene, Segment
 
-__all__ = ["OBJECTS", "PHASES", "SHARING", "case_files", "case_ids", "case_media", "read_case", "read_folds"]
+__all__ = [
+    "OBJECTS",
+    "OBJECT_KINDS",
+    "PHASES",
+    "REFERENCES",
+    "SHARING",
+    "case_files",
+    "case_ids",
+    "case_media",
+    "read_case",
+    "read_folds",
+]
 
 SHARING = "open"
 PHASES = phases.PHASES
 OBJECTS = objects.OBJECTS
+OBJECT_KINDS = dict.fromkeys(objects.ANATOMY, "anatomy") | dict.fromkeys(objects.INSTRUMENTS, "instruments")
+REFERENCES = ("Pupil", "Cornea", "Lens")
 
 
 def case_ids(root: Path) -> list[str]:

@@ -18,19 +18,19 @@ from suture.errors import InputError
 from suture.records import Rejection, Scene, SeenObject
 
 ANATOMY = ("Cornea", "Pupil", "Lens")
-OBJECTS = (
-    *ANATOMY,
+INSTRUMENTS = (
     "Slit Knife",
     "Incision Knife",
     "Gauge",
-    "Spatula",
     "Capsulorhexis Cystotome",
     "Capsulorhexis Forceps",
     "Katena Forceps",
+    "Spatula",
     "Phacoemulsification Tip",
     "Irrigation-Aspiration",
     "Lens Injector",
 )
+OBJECTS = (*ANATOMY, *INSTRUMENTS)
 
 # cornea1 and pupil1 are second classes for the same thing; the others are the
 # second vocabulary of the Supervisely files.

@@ -1,0 +1,201 @@
+"""LoRA: adapters on a frozen base, counted when attached, saved and restored whole or not at all."""
+
+from __future__ import annotations
+
+import copy
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file, save_file
+from transformers import set_seed
+
+from suture import files
+from suture.config.training import Train
+from suture.errors import InputError, SutureError
+from suture.models.base import VideoModel
+from suture.training import quantization
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+
+_COMPUTE = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def base_options(options: Train) -> dict[str, Any]:
+    """Returns how a family loads the base of a run.
+
+    A frozen base needs no more digits than the arithmetic has: it is held in
+    bf16 where that computes. With fp16 it stays in single precision, so that
+    sums between the layers, which are not cast, cannot overflow. Full
+    training holds single precision always.
+    """
+    if options.adapter is None:
+        return {}
+    held = torch.bfloat16 if options.precision == "bf16" else torch.float32
+    quantized = quantization.nf4(_COMPUTE[options.precision]) if options.adapter == "qlora" else None
+    return {"dtype": held, "quantization": quantized}
+
+
+def attach(model: VideoModel, options: Train) -> dict[str, int]:
+    """Freezes a loaded base and puts adapters on it: ``model.model`` becomes the adapted one.
+
+    The adapters are drawn from the run's seed, and kept in single precision
+    whatever the base is in.
+
+    Args:
+        model: as loaded with :func:`base_options`.
+        options: rank, scale, dropout and targets.
+
+    Returns:
+        Numbers of all and of trainable parameters, of adapted and of 4-bit layers.
+
+    Raises:
+        InputError: the targets name no layer, or something that is no linear layer.
+        SutureError: what is trained or quantised is not what was asked for.
+    """
+    base: Any = model.model
+    quantized = 0
+    if options.adapter == "qlora":
+        quantized = quantization.settle(base, model.language_model, _COMPUTE[options.precision])
+    layers = linear_layers(base)
+    expression = target_expression(layers, model.language_model, options.lora_targets)
+    targets = matched(base, layers, expression, options.lora_targets)
+    expected = sum(options.r * (layers[name].in_features + layers[name].out_features) for name in targets)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=options.r,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        target_modules=expression,
+    )
+    set_seed(options.seed)
+    adapted = wrap(base, config)
+    trainable, total = adapted.get_nb_trainable_parameters()
+    names = {name for name, module in adapted.get_base_model().named_modules() if isinstance(module, LoraLayer)}
+    if names != set(targets) or trainable != expected:
+        raise SutureError(
+            f"{trainable} parameters in {len(names)} layers would be trained, "
+            f"{expected} in {len(targets)} follow from r and lora_targets",
+            fix="use the versions of requirements.lock",
+        )
+    model.model = adapted
+    print(
+        f"{options.adapter}: {len(targets)} layers adapted, {quantized} in 4 bits; "
+        f"{trainable} of {total} parameters trained ({trainable / total:.2%})",
+        flush=True,
+    )
+    return {"total": total, "trainable": trainable, "adapted_layers": len(targets), "quantized_layers": quantized}
+
+
+def linear_layers(model: Any) -> dict[str, torch.nn.Linear]:
+    """Returns the layers that can be adapted, by name: linear ones, but not the output layer.
+
+    The output layer is often the embedding's transpose: adapted, it could not be merged.
+    """
+    output = model.get_output_embeddings()
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not output
+    }
+
+
+def target_expression(layers: dict[str, torch.nn.Linear], language_model: str, targets: str) -> str:
+    """Returns a regular expression for the whole names of the target layers.
+
+    Raises:
+        InputError: a name is of no linear layer of the language model.
+    """
+    if targets.startswith("re:"):
+        return targets.removeprefix("re:")
+    inside = f"{language_model}."
+    there = sorted({name.rsplit(".", 1)[-1] for name in layers if name.startswith(inside)})
+    wanted = there if targets == "all-linear" else targets.split(",")
+    unknown = sorted(set(wanted) - set(there))
+    if unknown or not wanted:
+        raise InputError(
+            f"lora_targets: no linear layer of the language model is named {', '.join(unknown) or 'anything'}",
+            fix=f"name some of {', '.join(there)}",
+        )
+    return rf"{re.escape(language_model)}\.(.*\.)?({'|'.join(sorted(set(wanted)))})"
+
+
+def matched(model: Any, layers: dict[str, torch.nn.Linear], expression: str, targets: str) -> list[str]:
+    """Returns the names of the layers that an expression matches.
+
+    Raises:
+        InputError: there is none, or one cannot be adapted.
+    """
+    found = [name for name, _ in model.named_modules() if re.fullmatch(expression, name)]
+    others = [name for name in found if name not in layers]
+    if others:
+        raise InputError(
+            f"lora_targets {targets!r} matches {others[0] or 'the whole model'!r}, which is no inner linear layer",
+            fix="let the expression end in the names of linear layers, for example re:.*\\.(q_proj|v_proj)",
+        )
+    if not found:
+        there = sorted({re.sub(r"\.\d+\.", ".N.", name) for name in layers})
+        raise InputError(f"lora_targets {targets!r} matches no layer", fix=f"there are: {', '.join(there)}")
+    return found
+
+
+def wrap(base: Any, config: LoraConfig) -> Any:
+    """Puts adapters on a base, without the base's path: that is this machine's."""
+    listed = Path(base.name_or_path) / "weights.json"
+    base.name_or_path = (files.read_json(listed)["model"] if listed.is_file() else None) or ""
+    with warnings.catch_warnings():
+        # From one library to the other, about a name that is going to change.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        return get_peft_model(base, config)
+
+
+def is_adapted(model: Any) -> bool:
+    """Tells whether a model has adapters."""
+    return isinstance(model, PeftModel)
+
+
+def save(model: Any, folder: Path) -> None:
+    """Writes the adapters in the library's layout, without its card: that holds dates and paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(_state(model), folder / WEIGHTS, metadata={"format": "pt"})
+    config = copy.copy(model.peft_config["default"])
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
+
+
+def restore(model: Any, folder: Path) -> None:
+    """Gives a model the adapters of a checkpoint: all of them or none.
+
+    Raises:
+        InputError: tensors are missing, left over or of another shape. The
+            library would go on with those that fit.
+    """
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(f"no {WEIGHTS} in the checkpoint", where=folder, fix="it is not of a LoRA run")
+    saved, ours = load_file(folder / WEIGHTS), _state(model)
+    wrong = sorted(
+        name
+        for name in {*saved, *ours}
+        if name not in saved or name not in ours or saved[name].shape != ours[name].shape
+    )
+    if wrong:
+        raise InputError(
+            f"{len(wrong)} adapter tensors do not fit the model: {wrong[0]}, ...",
+            where=folder / WEIGHTS,
+            fix="continue with the base model, r and lora_targets that the run began with",
+        )
+    set_peft_model_state_dict(model, saved)
+    restored = _state(model)
+    lost = [name for name in saved if not torch.equal(restored[name].cpu(), saved[name].to(restored[name].dtype))]
+    if lost:
+        raise SutureError(f"{len(lost)} adapter tensors were not restored: {lost[0]}, ...", where=folder)
+
+
+def _state(model: Any) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return {name: tensor.contiguous() for name, tensor in sorted(found.items())}
