@@ -61,7 +61,7 @@ test: check  ## everything CI runs: also stages, faults and the DAG on real proc
 	pytest -n 2 --dist loadfile -m "not long" tests/stages tests/faults tests/dag
 
 test-long: check  ## what takes longer: run by hand before an issue is resolved
-	pytest -m long tests
+	pytest -m long -s tests
 
 demo: setup  ## the main job: drawn surgeries through every stage to a trained, scored model and a report
 	@test -z "$(CONFIG)" -o -f "$(CONFIG)" || { echo "there is no $(CONFIG); SYSTEM is one of: $$(ls config/demo | sed 's/.yaml//' | tr '\n' ' ')"; exit 2; }

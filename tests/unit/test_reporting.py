@@ -72,3 +72,10 @@ def test_long_curves_are_thinned_and_keep_their_ends() -> None:
     points = drawn.curves[0].points.split()
     assert len(points) == plots.POINTS
     assert (points[0].split(",")[0], points[-1].split(",")[0]) == ("0.00", "100.00")
+
+
+def test_a_curve_of_one_point_is_drawn_at_its_own_place() -> None:
+    drawn = plots.plot({"training": [(0, 1.0), (400, 0.5)], "validation": [(400, 0.1)]})
+    assert drawn is not None
+    xs = [float(point.split(",")[0]) for point in drawn.curves[1].points.split()]
+    assert min(xs) >= 98 and max(xs) == 100

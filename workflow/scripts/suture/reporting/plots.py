@@ -73,8 +73,9 @@ def plot(series: Mapping[str, Sequence[tuple[float, float]]]) -> Plot | None:
     for name, points in finite.items():
         shown = _thin(sorted(points))
         if len(shown) == 1:
-            # A line of one point is invisible: draw it as a short level stroke.
-            shown = [(left, shown[0][1]), (left + width * 0.02, shown[0][1])]
+            # A line of one point is invisible: draw it as a short level stroke about its place.
+            x, y = shown[0]
+            shown = [(max(left, x - width * 0.02), y), (min(left + width, x + width * 0.02), y)]
         text = " ".join("{:.2f},{:.2f}".format(*place(x, y)) for x, y in shown)
         curves.append(Curve(name=name, points=text, last=f"{points[-1][1]:.3g}"))
     return Plot(
