@@ -34,6 +34,7 @@ def arguments(data: Path, out: Path, *more: object) -> list[str]:
     cache = ["--frames-cache", data / "shard-0.jsonl", "--output", out, "--work-dir", f"{out}-work"]
     options = ["--max-steps", STEPS, "--batch-size", 2, "--gradient-accumulation-steps", 2, "--learning-rate", 2e-3]
     varied = ["--precision", "fp32", "--augment", "--shuffle-turns", "--save-steps", 3, "--logging-steps", 7]
+    varied += ["--no-use-qlora", "--no-gradient-checkpointing"]
     return [str(a) for a in ["--family", "qwen2_5_vl", *inputs, *cache, *options, *varied, *more]]
 
 
@@ -190,7 +191,7 @@ def test_samples_of_a_rejected_clip_are_left_out_and_counted(
     odd = changed(data, tmp_path / "odd.jsonl", (Turn(question="?", answer="a", kind="k"),), "case_bad")
     caches = ["--frames-cache", data / "shard-0.jsonl", tmp_path / "bad.jsonl"]
     assert train(data, tmp_path / "out", "--train", odd, "--until-step", 1, *caches) == cli.DONE
-    assert "1 samples left out, their clips were rejected by cache_frames: odd" in capsys.readouterr().out
+    assert "1 train samples left out, their clips were rejected by cache_frames: odd" in capsys.readouterr().out
 
 
 def test_a_loss_that_is_no_number_fails_the_run(data: Path, tmp_path: Path) -> None:

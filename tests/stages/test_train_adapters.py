@@ -52,6 +52,7 @@ def train(data: Path, out: Path, *more: object) -> int:
     cache = ["--frames-cache", data / "shard-0.jsonl", "--output", out, "--work-dir", f"{out}-work"]
     options = ["--max-steps", STEPS, "--batch-size", 2, "--gradient-accumulation-steps", 2, "--learning-rate", 1e-2]
     varied = ["--precision", "fp32", "--augment", "--lora-dropout", 0.1, "--save-steps", 3, "--logging-steps", 5]
+    varied += ["--lora-targets", "all-linear", "--no-gradient-checkpointing"]
     code: int = command(train_command, "--family", "qwen2_5_vl", *inputs, *cache, *options, *varied, *more)
     return code
 
@@ -170,7 +171,8 @@ def test_a_half_precision_base_stays_one_when_adapters_are_merged(data: Path, tm
 
 
 def test_weights_that_are_whole_are_exported_without_the_model_libraries(data: Path, tmp_path: Path) -> None:
-    assert train(data, tmp_path / "full", "--lora-dropout", 0.05, "--until-step", 1) == cli.DONE
+    full = ["--no-use-qlora", "--lora-dropout", 0.05, "--until-step", 1]
+    assert train(data, tmp_path / "full", *full) == cli.DONE
     code = (
         "import sys, export_model as e; e.main(e.parser().parse_args(sys.argv[1:])); sys.exit('torch' in sys.modules)"
     )
@@ -222,5 +224,5 @@ def test_checkpointed_activations_change_no_weight(data: Path, tmp_path: Path, m
 def test_options_that_would_do_nothing_end_with_2_before_anything_is_loaded(data: Path, tmp_path: Path) -> None:
     flags = ["--family", "qwen2_5_vl", "--model", data / "base", "--train", data / "samples.jsonl", "--max-steps", 2]
     files_out = ["--frames-cache", data / "shard-0.jsonl", "--output", tmp_path / "out", "--work-dir", tmp_path / "w"]
-    assert "`r` would do nothing" in run_script("train", *flags, *files_out, "--r", 4, code=2)
+    assert "`r` would do nothing" in run_script("train", *flags, *files_out, "--no-use-qlora", "--r", 4, code=2)
     assert "not both" in run_script("train", *flags, *files_out, "--use_qlora", "--use_lora", code=2)

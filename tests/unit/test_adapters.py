@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,8 @@ def test_the_published_model_has_as_many_adapters_as_others_count() -> None:
     with torch.device("meta"):
         model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**SHAPE_7B))
     layers = adapters.linear_layers(model)
-    expression = adapters.target_expression(layers, qwen2_5_vl.LANGUAGE_MODEL, "all-linear")
+    shape: Any = SimpleNamespace(language_model=qwen2_5_vl.LANGUAGE_MODEL, towers=qwen2_5_vl.TOWERS, unused=())
+    expression = adapters.target_expression(shape, layers, options(use_lora=True))
     targets = [layers[name] for name in adapters.matched(model, layers, expression, "all-linear")]
     trainable = sum(8 * (layer.in_features + layer.out_features) for layer in targets)
     # LLaMA-Factory's log of Qwen2.5-VL-7B with rank 8 on all linear layers, tower and projector frozen:

@@ -10,10 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from suture.config.generation import Generation
 from suture.frames import FrameCache, write_shard
 from suture.models.base import Reply, Video
 from suture.prediction import predict
 from suture.records import Clip, Sample, Turn
+
+GREEDY = Generation(max_new_tokens=5)
 
 
 class Notebook:
@@ -23,6 +26,7 @@ class Notebook:
 
     def __init__(self) -> None:
         self.shown: list[tuple[list[tuple[str, str]], int]] = []
+        self.seeds: list[int] = []
 
     def encode(self, turns: Sequence[Turn], video: Video, *, for_reply: bool) -> Any:
         assert for_reply
@@ -33,7 +37,8 @@ class Notebook:
         assert pad_left
         return examples
 
-    def generate(self, batch: Sequence[Any], max_new_tokens: int) -> list[Reply]:
+    def generate(self, batch: Sequence[Any], generation: Generation, seeds: Sequence[int]) -> list[Reply]:
+        self.seeds += seeds
         first = len(self.shown) - len(batch)
         return [Reply(text=f"said {first + n}", truncated=n == 1) for n in range(len(batch))]
 
@@ -75,7 +80,7 @@ def samples() -> list[Sample]:
 
 def shown(cache: FrameCache, history: Literal["own", "none"], **more: Any) -> tuple[Notebook, list[Any]]:
     model = Notebook()
-    return model, predict(model, samples(), cache, history=history, max_new_tokens=5, batch_size=2, **more)  # type: ignore[arg-type]
+    return model, predict(model, samples(), cache, history=history, generation=GREEDY, batch_size=2, **more)  # type: ignore[arg-type]
 
 
 def test_own_history_is_what_the_model_said_and_never_the_gold_answer(cache: FrameCache) -> None:
@@ -106,4 +111,15 @@ def test_shuffled_videos_change_the_frames_and_nothing_else(cache: FrameCache) -
 
 
 def test_no_samples_give_no_predictions(cache: FrameCache) -> None:
-    assert predict(Notebook(), [], cache, history="own", max_new_tokens=5, batch_size=2) == []  # type: ignore[arg-type]
+    assert predict(Notebook(), [], cache, history="own", generation=GREEDY, batch_size=2) == []  # type: ignore[arg-type]
+
+
+def test_a_question_has_the_same_draws_wherever_it_stands(cache: FrameCache) -> None:
+    def seeds(history: Literal["own", "none"], batch_size: int, seed: int) -> set[int]:
+        model, drawn = Notebook(), Generation(max_new_tokens=5, temperature=1.0, seed=seed)
+        predict(model, samples(), cache, history=history, generation=drawn, batch_size=batch_size)  # type: ignore[arg-type]
+        return set(model.seeds)
+
+    assert len(seeds("own", 2, 1)) == 4
+    assert seeds("own", 2, 1) == seeds("none", 3, 1)
+    assert not seeds("own", 2, 1) & seeds("own", 2, 2)

@@ -18,9 +18,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import cast
 
 from suture import libraries, model_folder, records, registry
 from suture.cli import Parser, run
+from suture.config.flags import add_flags, from_args
+from suture.config.generation import Generation
 from suture.errors import InputError
 from suture.records import Sample
 
@@ -36,19 +39,20 @@ def parser() -> Parser:
     p.add_argument("--family", metavar="NAME", help="model family; default: what the model folder says")
     p.add_argument("--history", choices=["own", "none"], default="own", help="what stands before a question")
     p.add_argument("--video", choices=["real", "shuffled"], default="real", help="whose frames are shown")
-    p.add_argument("--max-new-tokens", type=int, default=64, metavar="N", help="longest answer")
     p.add_argument("--batch-size", type=int, default=16, metavar="N", help="questions answered at once")
     p.add_argument("--num-chunks", type=int, default=1, metavar="N", help="parts the samples are divided into")
     p.add_argument("--chunk", type=int, default=0, metavar="K", help="the part to answer, from 0")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads; equal runs need an equal number")
+    add_flags(p, Generation)
     return p
 
 
 def main(args: argparse.Namespace) -> None:
     if not 0 <= args.chunk < args.num_chunks:
         raise InputError(f"--chunk {args.chunk} does not exist: with --num-chunks {args.num_chunks} it is 0 to K - 1")
-    if min(args.max_new_tokens, args.batch_size) < 1:
-        raise InputError("--max-new-tokens and --batch-size must be above 0")
+    if args.batch_size < 1:
+        raise InputError("--batch-size must be above 0")
+    generation = cast(Generation, from_args(args, Generation))
     samples: list[Sample] = records.read(args.samples, Sample)
     records.check_unique([sample.id for sample in samples], what="sample", where=args.samples)
     family = args.family or model_folder.read_card(args.model).get("family")
@@ -75,13 +79,13 @@ def main(args: argparse.Namespace) -> None:
         chunk_of(samples, chunk=args.chunk, chunks=args.num_chunks),
         cache,
         history=args.history,
-        max_new_tokens=args.max_new_tokens,
+        generation=generation,
         batch_size=args.batch_size,
         clip_of=shuffled_clips(samples) if args.video == "shuffled" else None,
     )
     records.write(args.output, predictions)
     truncated = sum(prediction.truncated for prediction in predictions)
-    print(f"{len(predictions)} questions answered, {truncated} answers cut off at {args.max_new_tokens} tokens")
+    print(f"{len(predictions)} questions answered, {truncated} answers cut off at {generation.max_new_tokens} tokens")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
 """Trains one segment of a run: from the base model or the segment before, to an optimiser step.
 
 Run as:
-    python workflow/scripts/train.py --family qwen2_5_vl --model models/small \\
-        --train train.jsonl --val val.jsonl --frames-cache cache/shard-*.jsonl \\
-        --max-steps 400 --until-step 200 --output train/segment-1 --work-dir progress/segment-1
+    python workflow/scripts/train.py --family qwen2_5_vl --model models/small --max-steps 400 --until-step 200 \\
+        --train train.jsonl --val val.jsonl --frames-cache cache/shard-*.jsonl --output train/segment-1
+    python workflow/scripts/train.py --family qwen2_5_vl --model_id models/qwen --num_epochs 2 \\
+        --train_data_path train_qa_pairs.json --train_video_dir videos/train --save_adapter
+
+The first is how the workflow calls it. The second takes the published scripts'
+files and arguments; videos are then decoded once, into the work folder.
+A default is the family's published one: `train.py --family NAME --help`.
 
 The schedule always spans --max-steps; segments joined by --resume give the
 weights of one run that never stopped, to the bit on CPU. The output appears
@@ -14,51 +19,103 @@ progress in --work-dir and exits 75; killed, it continues from its last save.
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from suture import cli, digest, files, libraries, model_folder, records, registry
-from suture.config.flags import add_flags, from_args
-from suture.config.training import Train
+from suture.config.flags import add_flags, from_args, given_flags
+from suture.config.training import Train, with_family_defaults
 from suture.errors import InputError
 from suture.records import Sample
 
 STARTED = time.monotonic()
 
 # How often to save and to log, and where jobs end, change nothing of what is learnt.
-NOT_IDENTITY = {"steps_per_job", "save_steps", "logging_steps"}
+NOT_IDENTITY = {"steps_per_job", "save_steps", "logging_steps", "report_to"}
 
 
-def parser() -> cli.Parser:
-    p = cli.Parser(__doc__)
+def parser(family: str | None = None) -> cli.Parser:
+    """Returns the command's parser; with a family its help names that family's defaults."""
+    known = registry.names("model family")
+    published = registry.literals("model family", family) if family in known else {}
+    defaults = published.get("TRAIN_DEFAULTS", {})
+    p = cli.Parser(__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--family", required=True, metavar="NAME", help="model family", choices=known)
     p.add_argument(
-        "--family", required=True, metavar="NAME", help="model family", choices=registry.names("model family")
+        "--model",
+        "--model-id",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="base model, a folder of fetch_weights.py",
     )
-    p.add_argument("--model", type=Path, required=True, metavar="DIR", help="base model, a folder of fetch_weights.py")
-    p.add_argument("--train", type=Path, required=True, metavar="FILE", help="samples to learn from")
-    p.add_argument("--val", type=Path, metavar="FILE", help="samples for the validation loss at the last step")
-    p.add_argument("--frames-cache", type=Path, nargs="+", required=True, metavar="FILE", help="cache_frames manifests")
+    p.add_argument(
+        "--train",
+        "--train-data-path",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="samples to learn from, or published question–answer pairs (.json)",
+    )
+    p.add_argument("--val", "--val-data-path", type=Path, metavar="FILE", help="the same for the validation loss")
+    p.add_argument("--frames-cache", type=Path, nargs="+", metavar="FILE", help="cache_frames manifests")
+    p.add_argument(
+        "--features-cache",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="cache_features manifests: the vision tower is not run",
+    )
+    p.add_argument("--train-video-dir", type=Path, metavar="DIR", help="clips of --train, in place of --frames-cache")
+    p.add_argument("--val-video-dir", type=Path, metavar="DIR", help="clips of --val")
+    p.add_argument(
+        "--max-steps", type=int, metavar="N", help="optimiser steps of the whole run; the schedule ends here"
+    )
+    p.add_argument(
+        "--num-epochs", type=float, metavar="E", help=f"in place of --max-steps{_default(defaults, 'num_epochs')}"
+    )
     p.add_argument("--until-step", type=int, metavar="K", help="last optimiser step of this segment; default: the last")
     p.add_argument("--resume", type=Path, metavar="DIR", help="checkpoint of the segment before")
-    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="checkpoint to write")
-    p.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="progress of this job, for a restart")
+    p.add_argument("--output", type=Path, metavar="DIR", help="checkpoint to write (default: checkpoint in --save-dir)")
+    p.add_argument(
+        "--work-dir", type=Path, metavar="DIR", help="progress of this job, for a restart (default: OUTPUT.progress)"
+    )
+    p.add_argument(
+        "--experiment", default="train", metavar="NAME", help="name in ledger, heartbeat and trackers (default: train)"
+    )
     p.add_argument("--system-prompt", metavar="TEXT", help="default: the text stored with the model")
     p.add_argument("--deadline-seconds", type=float, metavar="S", help="stop with progress saved before S seconds")
-    p.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare batches")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads; equal runs need an equal number")
-    add_flags(p, Train, leave_out=frozenset({"steps_per_job"}))
+    p.add_argument(
+        "--tracking-dir", type=Path, metavar="DIR", help="files of --report-to (default: tracking in --work-dir)"
+    )
+    p.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare batches (default: 0)")
+    p.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="CPU threads; equal runs need an equal number (default: 1)"
+    )
+    add_flags(p, Train, leave_out=frozenset({"steps_per_job", "max_steps"}), defaults=defaults)
     return p
 
 
+def _default(defaults: dict[str, Any], name: str) -> str:
+    return f" (default: {defaults[name]})" if name in defaults else ""
+
+
 def main(args: argparse.Namespace) -> int:
-    until = args.until_step or args.max_steps
-    if not 1 <= until <= args.max_steps:
-        raise InputError(f"--until-step {until} is not between 1 and --max-steps {args.max_steps}")
-    options = cast(Train, from_args(args, Train, steps_per_job=until))
-    train_samples: list[Sample] = records.read(args.train, Sample)
-    val_samples: list[Sample] = records.read(args.val, Sample) if args.val else []
+    published = registry.literals("model family", args.family)
+    defaults = published.get("TRAIN_DEFAULTS", {})
+    paths = _paths(args, published.get("PUBLISHED", {}).get("save_dir"))
+    samples: dict[str, list[Sample]] = {"train": records.read(args.train, Sample)}
+    samples["val"] = records.read(args.val, Sample) if args.val else []
     model_folder.check_family(args.model, args.family)
+    given = with_family_defaults(given_flags(args, Train), defaults)
+    options = _options(args, given, len(samples["train"]), defaults.get("num_epochs"))
+    if (options.eval_steps or options.keep_best) and not samples["val"]:
+        raise InputError("validation losses are asked for, and there is no validation data", fix="give --val FILE")
 
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
@@ -70,18 +127,18 @@ def main(args: argparse.Namespace) -> int:
     stop = StopInTime(STARTED + args.deadline_seconds if args.deadline_seconds else None)
     stop.listen()
     cache = FrameCache(args.frames_cache)
-    train_samples, left_out = usable(train_samples, cache, where=args.train)
-    if val_samples:
-        val_samples, more = usable(val_samples, cache, where=args.val)
-        left_out += more
-    if left_out:
-        print(f"{len(left_out)} samples left out, their clips were rejected by cache_frames: {left_out[0].where}, ...")
+    for name in ("train", "val"):
+        if samples[name]:
+            samples[name], left_out = usable(samples[name], cache, where=getattr(args, name))
+            if left_out:
+                first, what = left_out[0].where, f"{len(left_out)} {name} samples left out"
+                print(f"{what}, their clips were rejected by cache_frames: {first}, ...", flush=True)
     model = registry.family(args.family).load(args.model, args.system_prompt, **adapters.base_options(options))
-    longest = check_samples(train_samples, model, cache, where=args.train)
-    if val_samples:
-        check_samples(val_samples, model, cache, where=args.val)
+    lengths = check_samples(samples["train"], model, cache, where=args.train)
+    if samples["val"]:
+        check_samples(samples["val"], model, cache, where=args.val)
 
-    identity = {
+    run = {
         **options.model_dump(exclude=NOT_IDENTITY),
         "family": args.family,
         "system_prompt": model.system_prompt,
@@ -90,34 +147,74 @@ def main(args: argparse.Namespace) -> int:
         "val_samples": files.sha256_file(args.val) if args.val else None,
         "frames": sorted(files.sha256_file(path) for path in args.frames_cache),
     }
-    progress_identity = {
-        **identity,
+    job = {
+        **run,
         "code": digest.code("train", f"suture.models.{args.family}"),
         "resume": model_folder.weights_digest(args.resume) if args.resume else None,
     }
+    first_entry = cache.entry(samples["train"][0].clip)
     ready = time.monotonic()
-    print(f"{len(train_samples)} samples, at most {longest} tokens; ready after {ready - STARTED:.0f} s", flush=True)
-    code = loop.train(
+    print(
+        f"{len(samples['train'])} samples, at most {max(lengths)} tokens; ready after {ready - STARTED:.0f} s",
+        flush=True,
+    )
+    outcome = loop.train(
         options,
         loop.Segment(
-            until_step=until,
+            experiment=args.experiment,
+            until_step=args.until_step or options.max_steps,
             resume=args.resume,
-            output=args.output,
-            work_dir=args.work_dir,
+            output=paths["output"],
+            work_dir=paths["work"],
             workers=args.workers,
+            tracking=args.tracking_dir or paths["work"] / "tracking",
         ),
         model=model,
-        train_samples=train_samples,
-        val_samples=val_samples,
-        cache=cache,
-        identity=identity,
-        progress_identity=progress_identity,
-        family=args.family,
+        data=loop.Data(
+            train=samples["train"],
+            val=samples["val"],
+            cache=cache,
+            lengths=lengths,
+            shape=(first_entry.n_frames, first_entry.height, first_entry.width),
+        ),
+        identity=loop.Identity(run=run, job=job),
+        card={"family": args.family},
         stop=stop,
     )
     print(f"trained for {time.monotonic() - ready:.0f} s", flush=True)
-    return code
+    return cli.DONE if outcome.published else cli.DEADLINE
+
+
+def _paths(args: argparse.Namespace, save_dir: str | None) -> dict[str, Path]:
+    output = args.output or (Path(save_dir) / "checkpoint" if save_dir else None)
+    if output is None:
+        raise InputError("where should the checkpoint go?", fix="give --output DIR")
+    return {"output": output, "work": args.work_dir or output.with_name(f"{output.name}.progress")}
+
+
+def _options(args: argparse.Namespace, given: dict[str, Any], n_samples: int, epochs: float | None) -> Train:
+    """Reads the options; epochs become steps, and it is said how many."""
+    if args.max_steps is not None and args.num_epochs is not None:
+        raise InputError("--max-steps and --num-epochs both say how long to train", fix="give one of them")
+    steps, epochs = args.max_steps, args.num_epochs or epochs
+    if steps is None and epochs is None:
+        raise InputError("how long should it train?", fix="give --max-steps N or --num-epochs E")
+    if steps is None:
+        checked = cast(Train, from_args(args, Train, **{**given, "max_steps": 1, "steps_per_job": 1}))
+        a_step = checked.batch_size * checked.gradient_accumulation_steps
+        steps = math.ceil(n_samples * cast(float, epochs) / a_step)
+        print(f"{epochs:g} epochs of {n_samples} samples, {a_step} a step: {steps} steps", flush=True)
+    until = args.until_step or steps
+    if not 1 <= until <= steps:
+        raise InputError(f"--until-step {until} is not between 1 and --max-steps {steps}")
+    return cast(Train, from_args(args, Train, **{**given, "max_steps": steps, "steps_per_job": until}))
+
+
+def _family(words: Sequence[str]) -> str | None:
+    """Looks for --family before the command line is parsed: the help depends on it."""
+    before = dict(itertools.pairwise(words))
+    return before.get("--family") or next((w.split("=", 1)[1] for w in words if w.startswith("--family=")), None)
 
 
 if __name__ == "__main__":
-    cli.run(main, parser())
+    cli.run(main, parser(_family(sys.argv[1:])))

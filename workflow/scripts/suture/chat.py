@@ -37,7 +37,14 @@ def messages(turns: Sequence[Turn], system_prompt: str, *, video: bool, for_repl
 
 
 def encode(
-    tokenizer: Any, turns: Sequence[Turn], system_prompt: str, *, end: str, video: bool, for_reply: bool
+    tokenizer: Any,
+    turns: Sequence[Turn],
+    system_prompt: str,
+    *,
+    end: str,
+    video: bool,
+    for_reply: bool,
+    lead: str = "",
 ) -> Encoded:
     """Encodes a conversation.
 
@@ -48,6 +55,7 @@ def encode(
         end: what the template writes right after an answer, such as ``<|im_end|>``; it is learnt too.
         video: whether the first question shows a video; its placeholder is one token here.
         for_reply: leave out the last answer, and end where it starts; no spans are given.
+        lead: what the template writes between its prompt and an answer, such as a blank; it is learnt with the answer.
 
     Raises:
         InputError: an answer's tokens depend on what surrounds it, so that what
@@ -71,7 +79,7 @@ def encode(
         if for_reply or message["role"] != "assistant":
             continue
         before = render(at, True)
-        after = before + message["content"][0]["text"] + end
+        after = before + lead + message["content"][0]["text"] + end
         start, stop = tokens(before), tokens(after)
         if not (whole.startswith(after) and ids[: len(start)] == start and ids[: len(stop)] == stop):
             raise InputError(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from suture.config.generation import Generation
 from suture.errors import InputError
 from suture.frames import FrameCache
 from suture.models.base import Example, Reply, VideoModel
@@ -24,11 +25,14 @@ def predict(
     cache: FrameCache,
     *,
     history: History,
-    max_new_tokens: int,
+    generation: Generation,
     batch_size: int,
     clip_of: Mapping[str, str] | None = None,
 ) -> list[Prediction]:
-    """Answers each turn of each sample, greedily, in batches.
+    """Answers each turn of each sample, in batches.
+
+    What is drawn for a question depends on the seed, the sample and the turn,
+    not on batches, order or chunks.
 
     Args:
         model: the model.
@@ -37,7 +41,7 @@ def predict(
         history: ``own``: a question comes after the model's own answers to the
             questions before it, as in training, where all turns of a clip are
             one conversation. ``none``: each question on its own.
-        max_new_tokens: longest answer; one that had not ended is marked ``truncated``.
+        generation: how to answer; an answer that had not ended at its longest is marked ``truncated``.
         batch_size: questions answered at once.
         clip_of: for each clip, the clip to show in its place.
 
@@ -55,9 +59,9 @@ def predict(
         question = replace(sample.turns[number], answer="")
         video = video_of(cache, clip_of[sample.clip] if clip_of else sample.clip)
         example = model.encode([*turns, question], video, for_reply=True)
-        if len(example.input_ids) + max_new_tokens > model.max_length:
+        if len(example.input_ids) + generation.max_new_tokens > model.max_length:
             raise InputError(
-                f"question {number} has {len(example.input_ids)} tokens; with {max_new_tokens} for the answer "
+                f"question {number} has {len(example.input_ids)} tokens; with {generation.max_new_tokens} for the answer "
                 f"that is more than the model's {model.max_length}",
                 where=f"sample {sample.id}",
                 fix="lower --max-new-tokens, cache fewer frames, or use --history none",
@@ -74,7 +78,7 @@ def predict(
     ]
     for batch in progress(batches, what="predict", unit="batch"):
         inputs = model.collate([prompt(sample, number) for sample, number in batch], pad_left=True)
-        replies = model.generate(inputs, max_new_tokens)
+        replies = model.generate(inputs, generation, [draw_seed(generation, *question) for question in batch])
         said |= {(sample.id, number): reply for (sample, number), reply in zip(batch, replies, strict=True)}
     return [
         Prediction(
@@ -91,6 +95,12 @@ def predict(
         )
         for sample, number in sorted(questions, key=lambda q: (q[0].id, q[1]))
     ]
+
+
+def draw_seed(generation: Generation, sample: Sample, turn: int) -> int:
+    """Returns the seed of one answer's draws."""
+    text = f"{generation.seed}\n{sample.id}\n{turn}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
 
 
 def shuffled_clips(samples: Sequence[Sample]) -> dict[str, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BitsAndBytesConfig
+from transformers import AutoProcessor, BitsAndBytesConfig
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from suture import model_folder
 from suture.errors import InputError
@@ -22,6 +23,7 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     quantization: BitsAndBytesConfig | None = None,
     unquantized: Sequence[str] = (),
+    attention: str = "sdpa",
 ) -> Any:
     """Loads a model by its class's own ``from_pretrained``.
 
@@ -31,17 +33,22 @@ def load_model(
         dtype: type of the loaded weights.
         quantization: how to quantise the linear layers while they are loaded.
         unquantized: modules that are left as they are all the same.
+        attention: the library's name of the attention to compute with.
 
     Raises:
         InputError: no such model, or tensors are missing, unexpected or of
             another shape: the library would only warn, and fill in random ones.
     """
-    options: dict[str, Any] = {"dtype": dtype}
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention}
     if quantization is not None:
         skipped = {"llm_int8_skip_modules": list(unquantized)}  # its name; 4-bit loading reads it too
         options["quantization_config"] = BitsAndBytesConfig.from_dict(quantization.to_dict() | skipped)
     try:
         model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
+    except ImportError as error:
+        raise InputError(
+            f"attention {attention!r} cannot be computed here: {error}", fix="use attention: sdpa"
+        ) from error
     except (OSError, ValueError) as error:
         raise InputError(
             f"not a folder of {kind.__name__}: {error}", where=folder, fix="fetch_weights.py makes one"
@@ -51,6 +58,29 @@ def load_model(
         table = "; ".join(f"{len(names)} {kind_of} ({names[0]}, ...)" for kind_of, names in sorted(wrong.items()))
         raise InputError(f"the weights do not fit the model: {table}", where=folder, fix="fetch them again")
     return model
+
+
+def load_processor(folder: Path) -> Any:
+    """Loads what belongs to a model beside its weights: tokenizer, chat template, image and video settings.
+
+    Raises:
+        InputError: the folder has none.
+    """
+    try:
+        return AutoProcessor.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no processor: {error}", where=folder, fix="fetch_weights.py makes a whole folder") from error
+
+
+def usable_attention(wanted: str) -> tuple[str, str]:
+    """Returns the attention to compute with, and why it is not the wanted one, or an empty text."""
+    if wanted != "flash_attention_2":
+        return wanted, ""
+    if not torch.cuda.is_available():
+        return "sdpa", "flash attention needs a GPU"
+    if not is_flash_attn_2_available():
+        return "sdpa", "the package flash-attn is not installed, or too old"
+    return wanted, ""
 
 
 def stored_dtype(folder: Path) -> torch.dtype:

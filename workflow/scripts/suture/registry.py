@@ -6,8 +6,11 @@ A sixth of any is one new file in ``suture/datasets``, ``suture/models`` or
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import difflib
 import pkgutil
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -43,6 +46,19 @@ def dataset(name: str) -> Adapter:
 def family(name: str) -> Any:
     """Loads a model family (imports torch)."""
     return _load("model family", name)
+
+
+@cache
+def literals(kind: str, name: str) -> dict[str, Any]:
+    """Returns the constants of a module that are written as plain literals, without importing it."""
+    source = (Path(__file__).parent / _FOLDER[kind] / f"{name}.py").read_text(encoding="utf-8")
+    found = {}
+    for node in ast.parse(source).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value is not None:
+            with contextlib.suppress(ValueError):  # a constant that is computed
+                found[target.id] = ast.literal_eval(node.value)
+    return found
 
 
 def task(name: str) -> Any:

@@ -52,11 +52,12 @@ def _phrases(text: str) -> list[str]:
     return forms
 
 
-def build(special_tokens: Sequence[str]) -> Any:
+def build(special_tokens: Sequence[str], *, more: str = "") -> Any:
     """Trains the tokenizer: no randomness, the same merges each time.
 
     Args:
         special_tokens: tokens of the model's own, with the ids 0, 1, 2, ...
+        more: words of the family's chat template.
 
     Returns:
         A ``tokenizers.Tokenizer``.
@@ -73,5 +74,5 @@ def build(special_tokens: Sequence[str]) -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_phrases(TEXT), trainer)
+    tokenizer.train_from_iterator(_phrases(TEXT) + more.split(), trainer)
     return tokenizer

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from suture import registry
-from suture.config.training import Train
+from suture.config.generation import Generation
+from suture.config.training import Train, with_family_defaults
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -161,13 +162,14 @@ class Frames(Section):
         return [self.height, self.width]
 
 
-class Predict(Section):
+class Predict(Generation):
     """Answering questions that the model was not trained on (`predict`)."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, strict=True)
 
     split: Literal["test", "val"] = Field(
         "test", description="Whose questions are asked and scored. The published split of Surgery-SFT has no test set."
     )
-    max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens; a longer one is counted as cut off.")
     batch_size: int = Field(16, ge=1, description="Questions answered at once.")
     history: Literal["none", "own"] = Field(
         "own",
@@ -189,8 +191,23 @@ class Experiment(Section):
         "open_vqa", description="What an answer is and how it is scored: a module in `workflow/scripts/suture/tasks/`."
     )
     frames: Frames = Field(description="Frames the model sees.")
-    train: Train = Field(description="Training options.")
+    cache_features: bool = Field(
+        False,
+        description="Run the frozen vision tower once for all epochs, not at each step. Only where nothing before the "
+        "language model is trained and frames are not varied.",
+    )
+    train: Train = Field(description="Training options; a default is the family's published one where it has its own.")
     predict: Predict = Field(default_factory=Predict, description="Prediction options.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _family_defaults(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or not isinstance(raw.get("train"), dict):
+            return raw  # refused later, with its reason
+        if raw.get("family") not in registry.names("model family"):
+            return raw
+        defaults = registry.literals("model family", raw["family"]).get("TRAIN_DEFAULTS", {})
+        return {**raw, "train": with_family_defaults(raw["train"], defaults)}
 
     @field_validator("family")
     @classmethod

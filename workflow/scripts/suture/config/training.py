@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Adapter = Literal["lora", "qlora"]
 
 # These do nothing where no adapter is trained.
-OF_ADAPTERS = ("r", "lora_alpha", "lora_dropout", "lora_targets")
+OF_ADAPTERS = (
+    "r",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_targets",
+    "lora_vision_targets",
+    "use_dora",
+    "use_rslora",
+)
+
+TOWERS = ("vision", "projector", "language")
 
 
 class Train(BaseModel):
@@ -29,6 +40,15 @@ class Train(BaseModel):
     batch_size: int = Field(4, ge=1, description="Samples a forward pass.")
     gradient_accumulation_steps: int = Field(8, ge=1, description="Forward passes an optimiser step.")
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
+    vision_learning_rate: float | None = Field(
+        None, gt=0, description="Peak learning rate of the vision tower; default: `learning_rate`."
+    )
+    projector_learning_rate: float | None = Field(
+        None, gt=0, description="Peak learning rate of what joins vision tower and language model."
+    )
+    freeze_vision: bool = Field(False, description="Full training: leave the vision tower as it is.")
+    freeze_projector: bool = Field(False, description="Full training: leave the projector as it is.")
+    freeze_language: bool = Field(False, description="Full training: leave the language model as it is.")
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = Field(
         "cosine", description="Learning-rate schedule over `max_steps`."
     )
@@ -51,12 +71,50 @@ class Train(BaseModel):
         description="LoRA: adapted layers. `all-linear`: all linear layers of the language model; names of its layers, "
         "as in `q_proj,v_proj`; or `re:` and a regular expression for whole module names, the vision tower's included.",
     )
+    lora_vision_targets: str | None = Field(
+        None,
+        description="LoRA: adapted layers of vision tower and projector, apart from the language model's: "
+        "`all-linear`, or names of layers; default: none.",
+    )
+    use_dora: bool = Field(False, description="LoRA: learn size and direction of each weight apart (DoRA); slower.")
+    use_rslora: bool = Field(
+        False, description="LoRA: multiply the adapters by lora_alpha / sqrt(r) (rsLoRA), for large r."
+    )
+    attention: Literal["sdpa", "flash_attention_2", "eager"] = Field(
+        "sdpa",
+        description="How attention is computed. Where flash attention is not installed or there is no GPU, sdpa is "
+        "taken instead, and said so.",
+    )
+    packing: bool = Field(
+        False, description="Put the samples of a batch one behind the other in one row, without padding."
+    )
+    group_by_length: bool = Field(
+        False, description="Make batches of samples of like length: less padding, another order."
+    )
     gradient_checkpointing: bool = Field(
         False, description="Compute activations again in the backward pass: less memory, more time."
     )
     augment: bool = Field(False, description="Mirror, shift, reverse and add noise to training frames, by seeded draw.")
     shuffle_turns: bool = Field(False, description="Ask a clip's questions in a seeded random order in training.")
     seed: int = Field(42, description="Seed of initialisation, order, dropout and augmentation.")
+    eval_steps: int | None = Field(
+        None, ge=1, description="Steps between validation losses; default: one, after the last step."
+    )
+    early_stopping_patience: int | None = Field(
+        None, ge=1, description="Stop when the validation loss was not lower for so many evaluations."
+    )
+    keep_best: bool = Field(
+        False, description="Export the weights with the lowest validation loss instead of the last ones."
+    )
+    plateau_steps: int | None = Field(
+        None,
+        ge=10,
+        description="Stop when the mean training loss of so many steps is less than 0.1 % below that of as many "
+        "before.",
+    )
+    report_to: Literal["none", "tensorboard", "wandb", "mlflow"] = Field(
+        "none", description="Also write the curves for a tracker, into files; W&B and MLflow must be installed."
+    )
     save_steps: int = Field(
         100, ge=1, description="Steps between saves inside a job; a killed job resumes from the last."
     )
@@ -67,14 +125,57 @@ class Train(BaseModel):
         """Which adapters are trained; None: all weights are."""
         return "qlora" if self.use_qlora else "lora" if self.use_lora else None
 
+    def learning_rate_of(self, tower: str) -> float:
+        """The peak learning rate of a tower: its own, or the general one."""
+        own: float | None = getattr(self, f"{tower}_learning_rate", None)
+        return self.learning_rate if own is None else own
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The towers that full training leaves as they are."""
+        return tuple(tower for tower in TOWERS if getattr(self, f"freeze_{tower}"))
+
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> Train:
         if self.use_lora and self.use_qlora:
             raise ValueError("`use_qlora` is LoRA on a 4-bit base: give it or `use_lora`, not both")
         changed = [name for name in OF_ADAPTERS if getattr(self, name) != type(self).model_fields[name].default]
         if changed and self.adapter is None:
-            names = ", ".join(f"`{name}`" for name in changed)
-            raise ValueError(f"{names} would do nothing: add use_lora: true or use_qlora: true, or leave it out")
+            raise ValueError(
+                f"{_named(changed)} would do nothing: add use_lora: true or use_qlora: true, or leave it out"
+            )
+        if self.adapter and self.frozen:
+            raise ValueError(
+                f"{_named(f'freeze_{t}' for t in self.frozen)} would do nothing: adapters leave the base as it is"
+            )
+        if len(self.frozen) == len(TOWERS):
+            raise ValueError("all three towers are frozen: nothing would be trained")
+        return self
+
+    @model_validator(mode="after")
+    def _learning_rates_have_a_tower(self) -> Train:
+        for tower in ("vision", "projector"):
+            if getattr(self, f"{tower}_learning_rate") is None:
+                continue
+            reached = self.lora_vision_targets is not None or self.lora_targets.startswith("re:")
+            if tower in self.frozen or (self.adapter and not reached):
+                raise ValueError(f"`{tower}_learning_rate` would do nothing: nothing of the {tower} tower is trained")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be_made(self) -> Train:
+        alone = [name for name in ("packing", "group_by_length") if getattr(self, name)]
+        if alone and self.batch_size == 1:
+            raise ValueError(
+                f"{_named(alone)} would do nothing: it is about the samples of a batch, and batch_size is 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _evaluations_are_made(self) -> Train:
+        needing = [name for name in ("early_stopping_patience", "keep_best") if getattr(self, name)]
+        if needing and self.eval_steps is None:
+            raise ValueError(f"{_named(needing)} needs validation losses: add, for example,  eval_steps: 50")
         return self
 
     @model_validator(mode="after")
@@ -84,8 +185,41 @@ class Train(BaseModel):
                 re.compile(self.lora_targets.removeprefix("re:"))
             except re.error as error:
                 raise ValueError(f"lora_targets {self.lora_targets!r} is no regular expression: {error}") from error
-        elif not all(re.fullmatch(r"[\w-]+", name) for name in self.lora_targets.split(",")):
-            raise ValueError(
-                f"lora_targets {self.lora_targets!r} is not all-linear, names as in q_proj,v_proj, or re:EXPRESSION"
-            )
+            if self.lora_vision_targets is not None:
+                raise ValueError(
+                    "`lora_vision_targets` and re: in `lora_targets` both say what of the vision tower is adapted"
+                )
+        for name in ("lora_targets", "lora_vision_targets"):
+            text = getattr(self, name)
+            if (
+                text is not None
+                and not text.startswith("re:")
+                and not all(re.fullmatch(r"[\w.-]+", one) for one in text.split(","))
+            ):
+                raise ValueError(f"{name} {text!r} is not all-linear, names as in q_proj,v_proj, or re:EXPRESSION")
+        if (self.lora_vision_targets or "").startswith("re:"):
+            raise ValueError("give an expression for whole names as `lora_targets: re:...`")
         return self
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def with_family_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns training options with a family's published defaults where nothing is given.
+
+    A default that what is given makes useless is left out, so that it does not
+    read as a contradiction: the LoRA settings where no adapter is trained.
+
+    Args:
+        given: what the user wrote.
+        defaults: the family's ``TRAIN_DEFAULTS``.
+    """
+    kept = {name: value for name, value in defaults.items() if name in Train.model_fields}
+    if given.get("use_lora"):
+        kept.pop("use_qlora", None)
+    merged = {**kept, **given}
+    if not (merged.get("use_lora") or merged.get("use_qlora")):
+        merged = {name: value for name, value in merged.items() if name in given or name not in OF_ADAPTERS}
+    return merged

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from suture.config.generation import Generation
 from suture.records import Turn
 from suture.video.reading import Frames
 
@@ -26,6 +27,19 @@ class Video:
     """Frames as a model sees them: uint8 [n, height, width, 3], ``frame_seconds`` apart (0: one frame)."""
 
     frames: Frames
+    frame_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What a frozen vision tower and projector made of a video: the rows that stand for it in the sequence.
+
+    ``tokens`` is [visual tokens, width of the language model]; ``shape`` is
+    (frames, height, width) of what the tower saw, ``frame_seconds`` its pace.
+    """
+
+    tokens: torch.Tensor
+    shape: tuple[int, int, int]
     frame_seconds: float = 0.0
 
 
@@ -56,10 +70,16 @@ class VideoModel(Protocol):
 
     ``language_model`` is the name of the module in ``model`` that is the
     language model: what adapters are for, and the only part ever quantised.
+    ``towers`` divides the parameters: names of modules for ``vision``,
+    ``projector`` and ``language``. The longest name that fits decides, and
+    each parameter belongs to one tower. ``unused`` are modules that the loss
+    on a video's answers never reaches: they are not trained.
     """
 
     model: PreTrainedModel
     language_model: str
+    towers: Mapping[str, tuple[str, ...]]
+    unused: tuple[str, ...]
     system_prompt: str
     max_length: int
 
@@ -75,16 +95,32 @@ class VideoModel(Protocol):
         """Counts the tokens of a conversation with a video of (frames, height, width), without its pixels."""
         ...
 
-    def encode(self, turns: Sequence[Turn], video: Video | None, *, for_reply: bool = False) -> Example:
+    def encode(self, turns: Sequence[Turn], video: Video | Features | None, *, for_reply: bool = False) -> Example:
         """Turns a conversation into token ids, labels and media.
+
+        From :class:`Features` the same ids and labels come as from the frames
+        they were made of; their tower is then not run.
 
         With ``for_reply`` the last turn is a question whose answer is asked
         for: its ``answer`` is not read, and the ids end where the answer starts.
         """
         ...
 
-    def collate(self, examples: Sequence[Example], *, pad_left: bool = False) -> dict[str, torch.Tensor]:
-        """Pads examples to one batch for ``loss``, or, padded left, for ``generate``."""
+    def collate(
+        self, examples: Sequence[Example], *, pad_left: bool = False, pack: bool = False
+    ) -> dict[str, torch.Tensor]:
+        """Makes examples one batch: padded for ``loss``, padded left for ``generate``.
+
+        With ``pack`` they stand one behind the other in one row without
+        padding, each blind to the others: the loss is that of the padded batch.
+
+        Raises:
+            InputError: ``pack`` with an attention that cannot keep them apart.
+        """
+        ...
+
+    def features(self, videos: Sequence[Video]) -> list[torch.Tensor]:
+        """Runs vision tower and projector in evaluation mode, one video at a time: [tokens, width] each, on the CPU."""
         ...
 
     def loss(self, model: torch.nn.Module, batch: Batch, n_labels: torch.Tensor | int | None) -> torch.Tensor:
@@ -95,8 +131,14 @@ class VideoModel(Protocol):
         """
         ...
 
-    def generate(self, batch: Batch, max_new_tokens: int) -> list[Reply]:
-        """Answers greedily, one reply a row."""
+    def generate(self, batch: Batch, generation: Generation, seeds: Sequence[int]) -> list[Reply]:
+        """Answers, one reply a row.
+
+        Args:
+            batch: padded left.
+            generation: greedy, or how to draw. Settings that a model folder brings are not used.
+            seeds: one a row: what is drawn for a row does not depend on the others of its batch.
+        """
         ...
 
 
@@ -105,6 +147,10 @@ class Family(Protocol):
 
     SYSTEM_PROMPT: str
     """Used where a model folder does not bring its own."""
+
+    TRAIN_DEFAULTS: Mapping[str, bool | int | float | str]
+    """The published defaults of training options, where they are not the general ones. A literal: it is read
+    without an import."""
 
     def build_small(self, folder: Path) -> None:
         """Saves a small model with random weights and its processor, the same bytes each time."""
@@ -117,6 +163,7 @@ class Family(Protocol):
         *,
         dtype: torch.dtype | None = None,
         quantization: BitsAndBytesConfig | None = None,
+        attention: str = "sdpa",
     ) -> VideoModel:
         """Loads a model folder by the library's own classes.
 
@@ -125,8 +172,10 @@ class Family(Protocol):
             system_prompt: replaces the text stored with the model.
             dtype: type of the weights; None: single precision.
             quantization: how to quantise the language model's linear layers.
+            attention: the library's name of the attention to compute with.
 
         Raises:
-            InputError: the folder holds no such model, or tensors are missing or unexpected.
+            InputError: the folder holds no such model, tensors are missing or
+                unexpected, or the attention is not there.
         """
         ...

@@ -7,16 +7,14 @@ which is many times slower on cached frames; a test holds both equal.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import linear
 from transformers import (
-    AutoProcessor,
     BitsAndBytesConfig,
     GenerationConfig,
     PreTrainedTokenizerFast,
@@ -28,11 +26,11 @@ from transformers import (
     set_seed,
 )
 
-from suture import chat, model_folder, small_tokenizer
+from suture import model_folder, small_tokenizer
 from suture.errors import InputError
-from suture.models.base import Batch, Example, Reply, Video
-from suture.pretrained import load_model
-from suture.records import Turn
+from suture.models.base import Example, Features, Video
+from suture.pretrained import load_model, load_processor
+from suture.vision_language import PIXELS, VisionLanguageModel
 
 NAME = "qwen2_5_vl"
 SYSTEM_PROMPT = (
@@ -40,7 +38,36 @@ SYSTEM_PROMPT = (
     "Answer the question from what the video shows."
 )
 
+# README of Surgery-SFT; --num_epochs is for train.py, a config names its steps.
+PUBLISHED = {
+    "model_id": "Qwen/Qwen2.5-VL-7B-Instruct",
+    "hub_model_id": "qwen2.5-vl-7b-instruct-cataract1k",
+    "save_dir": "qwen2.5-vl-7b-instruct-cataract1k",
+    "fps": 2.0,
+    "size": (224, 224),
+}
+TRAIN_DEFAULTS = {
+    "num_epochs": 2,
+    "batch_size": 4,
+    "gradient_accumulation_steps": 8,
+    "learning_rate": 2e-4,
+    "use_qlora": True,
+    "r": 8,
+    "lora_alpha": 16,
+    "lora_dropout": 0.05,
+    "lora_targets": "q_proj,v_proj",
+    "gradient_checkpointing": True,
+    "warmup_ratio": 0.03,
+    "max_grad_norm": 0.3,
+    "precision": "bf16",
+}
+
 LANGUAGE_MODEL = "model.language_model"
+TOWERS = {
+    "vision": ("model.visual",),
+    "projector": ("model.visual.merger",),
+    "language": (LANGUAGE_MODEL, "lm_head"),
+}
 UNQUANTIZED = ["model.visual", "lm_head"]
 
 END = "<|im_end|>"
@@ -140,6 +167,7 @@ def load(
     *,
     dtype: torch.dtype | None = None,
     quantization: BitsAndBytesConfig | None = None,
+    attention: str = "sdpa",
 ) -> Qwen25VL:
     """Loads a model folder by the library's own classes.
 
@@ -148,6 +176,7 @@ def load(
         system_prompt: replaces the text stored with the model.
         dtype: type of the weights; None: single precision.
         quantization: how to quantise the language model's linear layers.
+        attention: the library's name of the attention to compute with.
 
     Raises:
         InputError: the folder holds no such model, or tensors are missing or unexpected.
@@ -160,11 +189,9 @@ def load(
         dtype=dtype or torch.float32,
         quantization=quantization,
         unquantized=UNQUANTIZED,
+        attention=attention,
     )
-    try:
-        processor = AutoProcessor.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no processor: {error}", where=folder, fix="fetch_weights.py makes a whole folder") from error
+    processor = load_processor(folder)
     embed = model.model.visual.patch_embed
     embed.forward = MethodType(_embed_patches, embed)
     prompt = system_prompt or model_folder.read_card(folder).get("system_prompt") or SYSTEM_PROMPT
@@ -201,26 +228,19 @@ def patchify(frames: np.ndarray, *, patch: int, merge: int, temporal: int) -> tu
     return ordered.reshape(t * h * w, channels * temporal * patch * patch), (t, h, w)
 
 
-class Qwen25VL:
+class Qwen25VL(VisionLanguageModel):
     """A loaded Qwen2.5-VL; see :class:`suture.models.base.VideoModel`."""
 
     def __init__(self, model: Any, processor: Any, system_prompt: str) -> None:
-        self.model = model
+        super().__init__(model, processor, system_prompt, end=END)
         self.language_model = LANGUAGE_MODEL
-        self.processor = processor
-        self.tokenizer = processor.tokenizer
-        self.system_prompt = system_prompt
-        self.max_length: int = model.config.text_config.max_position_embeddings
-        self._video_id: int = model.config.video_token_id
-        self._end_id: int = self.tokenizer.convert_tokens_to_ids(END)
-        self._pad_id: int = self.tokenizer.pad_token_id
+        self.towers = TOWERS
         video = processor.video_processor
         self._grid = {"patch": video.patch_size, "merge": video.merge_size, "temporal": video.temporal_patch_size}
         # Mean and spread of each column of a patch: all pixels of one colour lie together.
         pixels = video.temporal_patch_size * video.patch_size**2
         self._mean = np.repeat(np.array(video.image_mean, np.float32) * np.float32(255), pixels)
         self._std = np.repeat(np.array(video.image_std, np.float32) * np.float32(255), pixels)
-        self._text = lru_cache(maxsize=200_000)(self._encode_text)
 
     def check_size(self, height: int, width: int) -> None:
         """Refuses a frame size that is no multiple of a visual token's side."""
@@ -231,88 +251,54 @@ class Qwen25VL:
                 fix=f"cache them at a multiple of {unit}, for example {_near(height, unit)}x{_near(width, unit)}",
             )
 
-    def _encode_text(self, turns: tuple[Turn, ...], video: bool, for_reply: bool) -> chat.Encoded:
-        return chat.encode(self.tokenizer, turns, self.system_prompt, end=END, video=video, for_reply=for_reply)
+    def visual_tokens(self, shape: tuple[int, int, int]) -> int:
+        """Counts the merged patches."""
+        t, h, w = self._patches(shape)
+        merged: int = self._grid["merge"] ** 2
+        return t * h * w // merged
 
-    def count_tokens(self, turns: Sequence[Turn], shape: tuple[int, int, int] | None) -> int:
-        """Counts tokens: those of the text, and one for each merged patch in place of the placeholder."""
-        text = len(self._text(tuple(turns), shape is not None, False).input_ids)
-        if shape is None:
-            return text
+    def _patches(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         n, height, width = shape
-        unit = self._grid["patch"] * self._grid["merge"]
-        visual: int = -(-n // self._grid["temporal"]) * (height // unit) * (width // unit)
-        return text - 1 + visual
+        patch = self._grid["patch"]
+        return -(-n // self._grid["temporal"]), height // patch, width // patch
 
-    def encode(self, turns: Sequence[Turn], video: Video | None, *, for_reply: bool = False) -> Example:
-        """Encodes a conversation; the video's placeholder becomes one token for each merged patch."""
-        text = self._text(tuple(turns), video is not None, for_reply)
-        ids = list(text.input_ids)
-        labels = chat.labels(len(ids), ids, text.answers)
-        if video is None:
-            return Example(input_ids=ids, labels=labels, media={})
-        patches, (t, h, w) = patchify(video.frames, **self._grid)
+    def pixels(self, video: Video) -> dict[str, torch.Tensor]:
+        """Returns the normalised patches, [t * h * w, values], with their grid and pace."""
+        patches, grid = patchify(video.frames, **self._grid)
         values = (patches.astype(np.float32) - self._mean) / self._std
-        at, count = ids.index(self._video_id), t * h * w // self._grid["merge"] ** 2
-        ids[at : at + 1] = [self._video_id] * count
-        labels[at : at + 1] = [chat.IGNORED] * count
-        media = {
-            "pixel_values_videos": torch.from_numpy(values),
-            "video_grid_thw": torch.tensor([[t, h, w]]),
+        return {PIXELS: torch.from_numpy(values), **self._grid_and_pace(grid, video.frame_seconds)}
+
+    def without_pixels(self, features: Features) -> dict[str, torch.Tensor]:
+        """Returns grid and pace, which positions are made of."""
+        return self._grid_and_pace(self._patches(features.shape), features.frame_seconds)
+
+    def _grid_and_pace(self, grid: tuple[int, int, int], frame_seconds: float) -> dict[str, torch.Tensor]:
+        return {
+            "video_grid_thw": torch.tensor([grid]),
             # Positions in time follow the clock. One frame has no pace: a second, as the model's default.
-            "second_per_grid_ts": torch.tensor([self._grid["temporal"] * video.frame_seconds or 1.0]),
+            "second_per_grid_ts": torch.tensor([self._grid["temporal"] * frame_seconds or 1.0]),
         }
-        return Example(input_ids=ids, labels=labels, media=media)
 
-    def collate(self, examples: Sequence[Example], *, pad_left: bool = False) -> dict[str, torch.Tensor]:
-        """Pads to the longest example; all examples have a video, or none has."""
-        longest = max(len(example.input_ids) for example in examples)
+    def join(self, name: str, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Puts patches, grids and paces of videos one behind the other."""
+        return torch.cat(list(tensors))
 
-        def padded(row: Sequence[int], filler: int) -> list[int]:
-            fill = [filler] * (longest - len(row))
-            return [*fill, *row] if pad_left else [*row, *fill]
+    def tower_inputs(self, media: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Returns patches and grid."""
+        return {name: media[name] for name in (PIXELS, "video_grid_thw")}
 
-        input_ids = torch.tensor([padded(e.input_ids, self._pad_id) for e in examples])
-        batch = {
-            "input_ids": input_ids,
-            "attention_mask": torch.tensor([padded([1] * len(e.input_ids), 0) for e in examples]),
-            "labels": torch.tensor([padded(e.labels, chat.IGNORED) for e in examples]),
-            # Without it the tower's tokens get the positions of text. 2 stands for video.
-            "mm_token_type_ids": (input_ids == self._video_id).int() * 2,
+    def extras(self, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Marks the video's tokens: without it they get the positions of text. 2 stands for video."""
+        return {"mm_token_type_ids": (input_ids == self._video_id).int() * 2}
+
+    def positions(self, example: Example) -> torch.Tensor:
+        """Returns the positions as text and those in time, height and width, [4, 1, tokens]."""
+        ids = torch.tensor([example.input_ids])
+        where = {
+            name: example.media[name] for name in ("video_grid_thw", "second_per_grid_ts") if name in example.media
         }
-        media = [example.media for example in examples if example.media]
-        if media:
-            batch |= {name: torch.cat([m[name] for m in media]) for name in media[0]}
-        return batch
-
-    def loss(self, model: torch.nn.Module, batch: Batch, n_labels: torch.Tensor | int | None) -> torch.Tensor:
-        """Cross-entropy with logits only at the columns where some row of the batch has a label."""
-        inputs = {name: value for name, value in batch.items() if name != "labels"}
-        # The hidden state at a position predicts the token after it.
-        targets = batch["labels"][:, 1:]
-        columns = (targets != chat.IGNORED).any(dim=0).nonzero().squeeze(1)
-        logits = model(**inputs, use_cache=False, logits_to_keep=columns).logits
-        kept = targets[:, columns]
-        labelled = kept != chat.IGNORED
-        total = cross_entropy(logits[labelled].float(), kept[labelled], reduction="sum")
-        return total / (n_labels if n_labels is not None else labelled.sum())
-
-    @torch.inference_mode()
-    def generate(self, batch: Batch, max_new_tokens: int) -> list[Reply]:
-        """Answers greedily; sampling settings that a model folder brings are not used."""
-        inputs = {name: value.to(self.model.device) for name, value in batch.items() if name != "labels"}
-        settings = GenerationConfig(
-            max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=self._end_id, pad_token_id=self._pad_id
-        )
-        self.model.eval()
-        out = self.model.generate(**inputs, generation_config=settings)[:, inputs["input_ids"].shape[1] :]
-        replies = []
-        for row in out.tolist():
-            truncated = self._end_id not in row
-            said = row if truncated else row[: row.index(self._end_id)]
-            text = self.tokenizer.decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            replies.append(Reply(text=text.strip(), truncated=truncated))
-        return replies
+        in_video, _ = self.model.model.get_rope_index(ids, **self.extras(ids), **where)
+        return torch.cat([torch.arange(ids.shape[1])[None, None], in_video])
 
 
 def _near(length: int, unit: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from suture.config.training import Train
 from suture.errors import InputError, SutureError
 from suture.models.base import VideoModel
 from suture.training import quantization
+from suture.training.towers import is_inside, tower_of
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -63,15 +65,19 @@ def attach(model: VideoModel, options: Train) -> dict[str, int]:
     if options.adapter == "qlora":
         quantized = quantization.settle(base, model.language_model, _COMPUTE[options.precision])
     layers = linear_layers(base)
-    expression = target_expression(layers, model.language_model, options.lora_targets)
+    expression = target_expression(model, layers, options)
     targets = matched(base, layers, expression, options.lora_targets)
-    expected = sum(options.r * (layers[name].in_features + layers[name].out_features) for name in targets)
+    # DoRA learns the size of each output beside the two matrices.
+    sizes = {name: (layers[name].in_features, layers[name].out_features) for name in targets}
+    expected = sum(options.r * (before + after) + options.use_dora * after for before, after in sizes.values())
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=options.r,
         lora_alpha=options.lora_alpha,
         lora_dropout=options.lora_dropout,
         target_modules=expression,
+        use_dora=options.use_dora,
+        use_rslora=options.use_rslora,
     )
     set_seed(options.seed)
     adapted = wrap(base, config)
@@ -105,24 +111,55 @@ def linear_layers(model: Any) -> dict[str, torch.nn.Linear]:
     }
 
 
-def target_expression(layers: dict[str, torch.nn.Linear], language_model: str, targets: str) -> str:
+def target_expression(model: VideoModel, layers: Mapping[str, torch.nn.Linear], options: Train) -> str:
     """Returns a regular expression for the whole names of the target layers.
 
+    Args:
+        model: says which layers are the language model's, and which the loss never reaches.
+        layers: of :func:`linear_layers`.
+        options: ``lora_targets`` and, for vision tower and projector, ``lora_vision_targets``.
+
     Raises:
-        InputError: a name is of no linear layer of the language model.
+        InputError: a name is of no layer there.
     """
-    if targets.startswith("re:"):
-        return targets.removeprefix("re:")
-    inside = f"{language_model}."
-    there = sorted({name.rsplit(".", 1)[-1] for name in layers if name.startswith(inside)})
+    if options.lora_targets.startswith("re:"):
+        return options.lora_targets.removeprefix("re:")
+    reached = [name for name in layers if not is_inside(name, model.unused)]
+    # An output layer beside the language model has no adapters: linear_layers leaves it out.
+    language = [name for name in reached if is_inside(name, [model.language_model])]
+    vision = [name for name in reached if tower_of(name, model.towers) != "language"]
+    found = _named("lora_targets", options.lora_targets, language, "the language model")
+    if options.lora_vision_targets is not None:
+        found += _named("lora_vision_targets", options.lora_vision_targets, vision, "vision tower and projector")
+    return _expression(found, layers)
+
+
+def _named(option: str, targets: str, layers: Sequence[str], where: str) -> list[str]:
+    there = sorted({_last(name) for name in layers})
     wanted = there if targets == "all-linear" else targets.split(",")
     unknown = sorted(set(wanted) - set(there))
     if unknown or not wanted:
         raise InputError(
-            f"lora_targets: no linear layer of the language model is named {', '.join(unknown) or 'anything'}",
+            f"{option}: no linear layer of {where} is named {', '.join(unknown) or 'anything'}",
             fix=f"name some of {', '.join(there)}",
         )
-    return rf"{re.escape(language_model)}\.(.*\.)?({'|'.join(sorted(set(wanted)))})"
+    return [name for name in layers if _last(name) in wanted]
+
+
+def _last(name: str) -> str:
+    # The layers of a sequence have numbers for names: `mlp.0` is what a person would say.
+    parts = name.rsplit(".", 2)
+    return ".".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
+
+
+def _expression(found: Sequence[str], layers: Iterable[str]) -> str:
+    """Words layer names with any block number where that fits no other layer: an adapter's card stays readable."""
+    parts = set()
+    for name in found:
+        general = re.sub(r"\\\.\d+\\\.", r"\\.\\d+\\.", re.escape(name))
+        others = [layer for layer in layers if layer not in found and re.fullmatch(general, layer)]
+        parts.add(re.escape(name) if others else general)
+    return "|".join(sorted(parts))
 
 
 def matched(model: Any, layers: dict[str, torch.nn.Linear], expression: str, targets: str) -> list[str]:

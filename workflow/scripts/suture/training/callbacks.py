@@ -118,13 +118,13 @@ class NoneWithoutGradient(TrainerCallback):
 
 
 class OnSave(TrainerCallback):
-    """Calls back with the step of each checkpoint once the library has written all of it."""
+    """Calls back with the state at each checkpoint once the library has written all of it."""
 
-    def __init__(self, saved: Callable[[int], None]) -> None:
+    def __init__(self, saved: Callable[[TrainerState], None]) -> None:
         self._saved = saved
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._saved(state.global_step)
+        self._saved(state)
 
 
 class Bar(TrainerCallback):

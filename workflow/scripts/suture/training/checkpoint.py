@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from suture import files, model_folder
-from suture.errors import InputError
+from suture.errors import InputError, SutureError
 
 MARK = "complete.json"
+BEST = "best"
 LOG = "log.jsonl"
 STATE = "trainer_state.json"
 # What the library adds for itself: it holds paths of this machine and is not read when training goes on.
 LEFT_OUT = shutil.ignore_patterns(MARK, "training_args.bin")
+
+# What a model is made of, without what training needs to go on.
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json")
 
 Identity = dict[str, Any]
 
@@ -46,23 +51,70 @@ def latest(work_dir: Path, identity: Identity, *, last_step: int) -> tuple[int, 
     return max(found.items()) if found else None
 
 
-def publish(checkpoint: Path, output: Path, *, card: dict[str, Any], logging_steps: int) -> None:
+def history(checkpoint: Path) -> list[dict[str, Any]]:
+    """Returns what was logged up to a checkpoint: an entry for each step, and for each evaluation."""
+    found: list[dict[str, Any]] = files.read_json(checkpoint / STATE)["log_history"]
+    return found
+
+
+def keep(checkpoint: Path, identity: Identity) -> None:
+    """Keeps the weights of the best checkpoint so far, which is deleted as others come; the one before is dropped."""
+    folder = checkpoint.with_name(checkpoint.name.replace("checkpoint-", f"{BEST}-"))
+    with files.atomic_dir(folder) as temporary:
+        for pattern in _WEIGHTS:
+            for path in checkpoint.glob(pattern):
+                _link_or_copy(str(path), str(temporary / path.name))
+        mark_complete(temporary, identity)
+    for other in checkpoint.parent.glob(f"{BEST}-*"):
+        if other != folder:
+            shutil.rmtree(other)
+
+
+def kept(step: int, work_dir: Path, resume: Path | None, identity: Identity) -> Path:
+    """Finds the weights of the best step: kept by this job, or handed on by the segment before.
+
+    Raises:
+        SutureError: they are in neither place.
+    """
+    here = work_dir / f"{BEST}-{step}"
+    if (here / MARK).is_file() and files.read_json(here / MARK) == identity:
+        return here
+    if resume is not None and model_folder.read_card(resume).get("best_step") == step:
+        return resume / BEST
+    raise SutureError(
+        f"the weights of step {step}, the best, were not kept", where=work_dir, fix="train this segment anew"
+    )
+
+
+def publish(
+    checkpoint: Path, output: Path, *, card: dict[str, Any], logging_steps: int, best: Path | None = None
+) -> None:
     """Makes a checkpoint the output of its segment: whole, by one rename.
 
     The output holds weights, optimiser, scheduler and random states, the log
-    of the run from its first step, and ``suture.json`` with ``card``.
+    of the run from its first step, ``suture.json`` with ``card``, and in
+    ``best`` the weights of the best step, where they are kept.
     """
-    state = files.read_json(checkpoint / STATE)
+    lines = log_lines(history(checkpoint), logging_steps)
     with files.atomic_dir(output) as temporary:
         shutil.copytree(checkpoint, temporary, ignore=LEFT_OUT, copy_function=_link_or_copy, dirs_exist_ok=True)
-        files.write_jsonl(temporary / LOG, log_lines(state["log_history"], logging_steps))
+        if best is not None:
+            shutil.copytree(best, temporary / BEST, ignore=LEFT_OUT, copy_function=_link_or_copy)
+        files.write_jsonl(temporary / LOG, lines)
         model_folder.write_card(temporary, **card)
+
+
+def hand_on(checkpoint: Path, output: Path) -> None:
+    """Makes the checkpoint of a run that ended early the output of a later segment too."""
+    with files.atomic_dir(output) as temporary:
+        shutil.copytree(checkpoint, temporary, copy_function=_link_or_copy, dirs_exist_ok=True)
 
 
 def clear(work_dir: Path) -> None:
     """Removes the progress of a job whose output is published."""
-    for folder in work_dir.glob("checkpoint-*"):
-        shutil.rmtree(folder)
+    for pattern in ("checkpoint-*", f"{BEST}-*"):
+        for folder in work_dir.glob(pattern):
+            shutil.rmtree(folder)
 
 
 def _link_or_copy(source: str, target: str) -> str:
@@ -96,11 +148,16 @@ def log_lines(history: list[dict[str, Any]], every: int) -> list[dict[str, Any]]
     return lines
 
 
-def check_chain(checkpoint: Path, identity: Identity, *, until_step: int) -> int:
-    """Checks that a segment's output can be continued with these options and data.
+@dataclass(frozen=True)
+class Before:
+    """The segment before: the step it is at, and why the run ended there if it did."""
 
-    Returns:
-        The step it is at.
+    step: int
+    stopped: str | None
+
+
+def check_chain(checkpoint: Path, identity: Identity, *, until_step: int) -> Before:
+    """Checks that a segment's output can be continued with these options and data.
 
     Raises:
         InputError: it is no checkpoint, or it was made with something else, named.
@@ -123,7 +180,7 @@ def check_chain(checkpoint: Path, identity: Identity, *, until_step: int) -> int
             where=checkpoint,
             fix=f"give a step above {step}",
         )
-    return step
+    return Before(step, card.get("stopped"))
 
 
 def _short(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,22 +23,50 @@ from suture.training.augment import augment, may_mirror
 # One stream of chance for each use: an option switched on does not move the others.
 _ORDER, _TURNS, _PIXELS = range(3)
 
+MediaCache = FrameCache
+"""Where the videos of samples come from."""
+
+POOL = 50
+"""Batches whose samples are sorted by length together: enough to find like ones, few enough to stay random."""
+
 
 class Positions:
     """Maps a position of the run to (epoch, index): each epoch is a permutation of its own.
 
     Batches run on across the ends of epochs: each has its full size, and no
     sample is seen twice before all are seen once.
+
+    Args:
+        n: number of samples.
+        seed: of the permutations.
+        lengths: tokens of each sample: batches are then made of samples of
+            like length, found among the next :data:`POOL` batches.
+        batch: samples a batch; used with ``lengths`` only.
     """
 
-    def __init__(self, n: int, seed: int) -> None:
+    def __init__(self, n: int, seed: int, *, lengths: Sequence[int] | None = None, batch: int = 1) -> None:
         self._n = n
         self._seed = seed
+        self._lengths = lengths
+        self._batch = batch
         self._permutation = lru_cache(maxsize=2)(self._draw)
 
     def _draw(self, epoch: int) -> list[int]:
-        order: list[int] = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(self._n).tolist()
-        return order
+        random = np.random.default_rng([self._seed, _ORDER, epoch])
+        order: list[int] = random.permutation(self._n).tolist()
+        return order if self._lengths is None else self._by_length(order, epoch, random)
+
+    def _by_length(self, order: list[int], epoch: int, random: np.random.Generator) -> list[int]:
+        lengths = cast(Sequence[int], self._lengths)
+        # The first complete the last batch of the epoch before; those at the end wait for the next one's.
+        head = -(epoch * self._n) % self._batch
+        full = head + (self._n - head) // self._batch * self._batch
+        batches = []
+        for at in range(head, full, POOL * self._batch):
+            pool = sorted(order[at : min(at + POOL * self._batch, full)], key=lambda index: -lengths[index])
+            batches += [pool[k : k + self._batch] for k in range(0, len(pool), self._batch)]
+        shuffled = [batches[k] for k in random.permutation(len(batches))]
+        return [*order[:head], *(index for batch in shuffled for index in batch), *order[full:]]
 
     def __call__(self, position: int) -> tuple[int, int]:
         epoch, at = divmod(position, self._n)
@@ -55,18 +84,20 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
         seed: of order, turn order and augmentation.
         augmented: vary frames by :func:`suture.training.augment.augment`.
         shuffle_turns: ask a clip's questions in an order drawn anew each epoch.
+        positions: which sample stands where; default: by ``seed`` alone.
     """
 
     def __init__(
         self,
         samples: Sequence[Sample],
         model: VideoModel,
-        cache: FrameCache,
+        cache: MediaCache,
         *,
         length: int,
         seed: int,
         augmented: bool,
         shuffle_turns: bool,
+        positions: Positions | None = None,
     ) -> None:
         self._samples = list(samples)
         self._model = model
@@ -75,7 +106,7 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
         self._seed = seed
         self._augmented = augmented
         self._shuffle_turns = shuffle_turns
-        self._positions = Positions(len(self._samples), seed)
+        self._positions = positions or Positions(len(self._samples), seed)
 
     def __len__(self) -> int:
         return self._length
@@ -96,7 +127,7 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
 class ValidationSet(torch.utils.data.Dataset[Example]):
     """Samples as they are, each once, in the manifest's order."""
 
-    def __init__(self, samples: Sequence[Sample], model: VideoModel, cache: FrameCache) -> None:
+    def __init__(self, samples: Sequence[Sample], model: VideoModel, cache: MediaCache) -> None:
         self._samples = list(samples)
         self._model = model
         self._cache = cache
@@ -109,12 +140,12 @@ class ValidationSet(torch.utils.data.Dataset[Example]):
         return self._model.encode(sample.turns, video_of(self._cache, sample.clip))
 
 
-def video_of(cache: FrameCache, clip: str) -> Video:
+def video_of(cache: MediaCache, clip: str) -> Video:
     """Gives a clip's cached frames with their pace."""
     return Video(frames=cache.frames(clip), frame_seconds=cache.entry(clip).frame_seconds)
 
 
-def usable(samples: Sequence[Sample], cache: FrameCache, *, where: object) -> tuple[list[Sample], list[Rejection]]:
+def usable(samples: Sequence[Sample], cache: MediaCache, *, where: object) -> tuple[list[Sample], list[Rejection]]:
     """Divides samples into those whose frames are cached and those whose clip was rejected by the cache.
 
     Raises:
@@ -145,16 +176,16 @@ def usable(samples: Sequence[Sample], cache: FrameCache, *, where: object) -> tu
     return kept, rejections
 
 
-def check_samples(samples: Sequence[Sample], model: VideoModel, cache: FrameCache, *, where: object) -> int:
+def check_samples(samples: Sequence[Sample], model: VideoModel, cache: MediaCache, *, where: object) -> list[int]:
     """Looks at each sample once, before the first step: frame size, length, answers. No pixel is read.
 
     Returns:
-        The longest sample's number of tokens.
+        Each sample's number of tokens.
 
     Raises:
         InputError: a sample that cannot be encoded or does not fit, named. Nothing is ever truncated.
     """
-    longest = 0
+    lengths = []
     for sample in samples:
         entry = cache.entry(sample.clip)
         try:
@@ -169,5 +200,5 @@ def check_samples(samples: Sequence[Sample], model: VideoModel, cache: FrameCach
                 where=where,
                 fix="cache fewer or smaller frames, or leave the sample out; it is not cut off",
             )
-        longest = max(longest, tokens)
-    return longest
+        lengths.append(tokens)
+    return lengths

@@ -5,44 +5,99 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
-from suture import cli
 from suture.config.training import Train
 from suture.errors import InputError
-from suture.frames import FrameCache
 from suture.models.base import VideoModel
 from suture.pretrained import load_model
 from suture.records import Sample
-from suture.training import adapters, checkpoint
+from suture.training import adapters, checkpoint, towers
 from suture.training.callbacks import Bar, NoneWithoutGradient, OnSave, StopAt, StopInTime, StopOnNaN
-from suture.training.data import TrainingSet, ValidationSet
+from suture.training.data import MediaCache, Positions, TrainingSet, ValidationSet
+from suture.training.stopping import StopEarly, best_step, reason_to_stop
+from suture.training.trackers import tracker
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """One job of a run: from where, to which step, and where its files lie."""
+    """One job of a run: from where, to which step, and where its files lie.
 
+    ``tracking`` is a folder for curves, outside of what any rule reads.
+    """
+
+    experiment: str
     until_step: int
     resume: Path | None
     output: Path
     work_dir: Path
     workers: int = 0
+    tracking: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What a run learns from and what its validation loss is taken on, which may be nothing.
+
+    ``lengths`` are the tokens of each training sample, ``shape`` the frames, height and width of the first one.
+    """
+
+    train: Sequence[Sample]
+    val: Sequence[Sample]
+    cache: MediaCache
+    lengths: Sequence[int]
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a job ended: the steps it went, whether its checkpoint is published, and what ended it early, if anything."""
+
+    first_step: int
+    step: int
+    published: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What makes a checkpoint one of this run.
+
+    ``run`` is what the run is a function of: equal along the chain.
+    ``job`` adds the code: equal to go on with an interrupted job.
+    """
+
+    run: checkpoint.Identity
+    job: checkpoint.Identity
 
 
 class Loop(Trainer):
     """HF Trainer that asks the family for the loss and keeps clocks out of its history."""
 
-    def __init__(self, video_model: VideoModel, **kwargs: Any) -> None:
+    def __init__(self, video_model: VideoModel, options: Train, **kwargs: Any) -> None:
         self._video_model = video_model
-        super().__init__(model=video_model.model, data_collator=video_model.collate, **kwargs)
+        self._options = options
+        collate = partial(video_model.collate, pack=True) if options.packing else video_model.collate
+        super().__init__(model=video_model.model, data_collator=collate, **kwargs)
         # The loss is divided by the labels of all batches of a step, so the Trainer counts
         # them and does not divide by the number of batches again.
         self.model_accepts_loss_kwargs = True
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Makes the optimiser with a learning rate for each tower."""
+        if self.optimizer is None:
+            trained: Any = self.model if model is None else model
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            decayed = set(self.get_decay_parameter_names(trained))
+            groups = towers.parameter_groups(trained, self._video_model.towers, self._options, decayed)
+            self.optimizer = kind(groups, **settings)
+        made: torch.optim.Optimizer = self.optimizer
+        return made
 
     def compute_loss(
         self,
@@ -126,23 +181,27 @@ def arguments(options: Train, segment: Segment, *, evaluate: bool) -> TrainingAr
         # The last is trusted only once it is marked; until then the one before it is needed.
         save_total_limit=2,
         do_eval=evaluate,
+        eval_strategy="steps" if evaluate and options.eval_steps else "no",
+        eval_steps=options.eval_steps,
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",
     )
 
 
-def check_trainable(model: torch.nn.Module) -> dict[str, int]:
-    """Counts parameters and checks that all are trained, as full training promises.
+def prepare(model: VideoModel, options: Train) -> dict[str, int]:
+    """Decides what is trained: adapters, or the weights of the towers that are not frozen.
 
-    Raises:
-        InputError: some are frozen.
+    Returns:
+        Numbers of parameters, for the card.
     """
-    total = sum(p.numel() for p in model.parameters())
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    if trainable != total:
-        raise InputError(f"{trainable} of {total} parameters would be trained; full training trains all")
-    return {"total": total, "trainable": trainable}
+    if options.adapter:
+        return adapters.attach(model, options)
+    counts = towers.freeze(model, options.frozen)
+    left_out = f"; {', '.join(options.frozen)} frozen" if options.frozen else ""
+    share = counts["trainable"] / counts["total"]
+    print(f"full training: {counts['trainable']} of {counts['total']} parameters ({share:.2%}){left_out}", flush=True)
+    return counts
 
 
 def train(
@@ -150,91 +209,120 @@ def train(
     segment: Segment,
     *,
     model: VideoModel,
-    train_samples: Sequence[Sample],
-    val_samples: Sequence[Sample],
-    cache: FrameCache,
-    identity: checkpoint.Identity,
-    progress_identity: checkpoint.Identity,
-    family: str,
+    data: Data,
+    identity: Identity,
+    card: dict[str, Any],
     stop: StopInTime,
-) -> int:
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Outcome:
     """Trains one segment and publishes its checkpoint.
 
     Args:
         options: the run's training options.
         segment: which part of it this job is.
         model: the base model, as loaded with :func:`suture.training.adapters.base_options`.
-        train_samples: what to learn from; frames are in ``cache``.
-        val_samples: what the validation loss is taken on; may be empty.
-        cache: frames of all of them.
-        identity: what the run is a function of: must be equal along the chain.
-        progress_identity: the same with the code: must be equal to continue an interrupted job.
-        family: name of the model family.
+        data: samples with their frames or features.
+        identity: of the run and of this job.
+        card: what the checkpoint's card says beside what is found here.
         stop: ends the job before its time is up.
+        callbacks: more of them, for instance a heartbeat.
 
     Returns:
-        :data:`suture.cli.DONE`, or :data:`suture.cli.DEADLINE` when progress
-        was saved in the work folder and the segment is not at its end.
+        How far it came, and why it ended there.
 
     Raises:
         InputError: the checkpoint to continue is of another run.
         TrainingFailed: the loss is not a number.
     """
-    start = checkpoint.check_chain(segment.resume, identity, until_step=segment.until_step) if segment.resume else 0
+    before = (
+        checkpoint.check_chain(segment.resume, identity.run, until_step=segment.until_step) if segment.resume else None
+    )
+    if segment.resume and before and before.stopped:
+        checkpoint.hand_on(segment.resume, segment.output)
+        return Outcome(first_step=before.step, step=before.step, published=True, reason=before.stopped)
     segment.work_dir.mkdir(parents=True, exist_ok=True)
-    progress = checkpoint.latest(segment.work_dir, progress_identity, last_step=segment.until_step)
-    reached, resume = progress if progress else (start, segment.resume)
+    progress = checkpoint.latest(segment.work_dir, identity.job, last_step=segment.until_step)
+    first, resume = progress or (before.step if before else 0, segment.resume)
     if progress:
-        print(f"continuing an interrupted job at step {reached}", flush=True)
-    counts = adapters.attach(model, options) if options.adapter else check_trainable(model.model)
+        print(f"continuing an interrupted job at step {first}", flush=True)
+    counts = prepare(model, options)
 
     def saved_at(step: int) -> Path:
         return segment.work_dir / f"checkpoint-{step}"
 
-    if reached < segment.until_step:
+    reached, early = first, reason_to_stop(checkpoint.history(resume), options) if resume else None
+    if reached < segment.until_step and not early:
         length = options.max_steps * options.gradient_accumulation_steps * options.batch_size
+        lengths = data.lengths if options.group_by_length else None
+        positions = Positions(len(data.train), options.seed, lengths=lengths, batch=options.batch_size)
+        stop_early = StopEarly(options)
+
+        def saved(state: TrainerState) -> None:
+            if options.keep_best and best_step(state.log_history) == state.global_step:
+                checkpoint.keep(saved_at(state.global_step), identity.job)
+            checkpoint.mark_complete(saved_at(state.global_step), identity.job)
+
         loop = Loop(
             model,
-            args=arguments(options, segment, evaluate=bool(val_samples)),
+            options,
+            args=arguments(options, segment, evaluate=bool(data.val)),
             train_dataset=TrainingSet(
-                train_samples,
+                data.train,
                 model,
-                cache,
+                data.cache,
                 length=length,
                 seed=options.seed,
                 augmented=options.augment,
                 shuffle_turns=options.shuffle_turns,
+                positions=positions,
             ),
-            eval_dataset=ValidationSet(val_samples, model, cache) if val_samples else None,
+            eval_dataset=ValidationSet(data.val, model, data.cache) if data.val else None,
             callbacks=[
                 StopOnNaN(),
-                *([NoneWithoutGradient()] if options.adapter else []),
+                NoneWithoutGradient(),
                 StopAt(segment.until_step),
+                stop_early,
                 stop,
                 Bar(segment.until_step),
-                OnSave(lambda step: checkpoint.mark_complete(saved_at(step), progress_identity)),
+                OnSave(saved),
+                *_trackers(options, segment, first),
+                *callbacks,
             ],
         )
         loop.remove_callback(PrinterCallback)
         loop.train(resume_from_checkpoint=str(resume) if resume else None)
-        reached = loop.state.global_step
-    if reached < segment.until_step:
+        reached, early = loop.state.global_step, stop_early.reason
+    if reached < segment.until_step and not early:
         print(f"stopped by {stop.reason} at step {reached} of {segment.until_step}; progress is kept", flush=True)
-        return cli.DEADLINE
-    first = cache.entry(train_samples[0].clip)
+        return Outcome(first_step=first, step=reached, published=False, reason=stop.reason)
+    if early:
+        print(f"ended at step {reached} of {options.max_steps}: {early}", flush=True)
+    last = saved_at(reached) if saved_at(reached).is_dir() else cast(Path, resume)
+    best = best_step(checkpoint.history(last)) if options.keep_best else None
     checkpoint.publish(
-        saved_at(reached),
+        last,
         segment.output,
+        best=checkpoint.kept(best, segment.work_dir, segment.resume, identity.job) if best is not None else None,
         card={
-            "family": family,
-            "system_prompt": model.system_prompt,
+            **card,
             "step": reached,
+            "stopped": early,
+            "best_step": best,
+            "system_prompt": model.system_prompt,
             "adapter": options.adapter,
             "parameters": counts,
-            "shape": [first.n_frames, first.height, first.width],
-            "identity": identity,
+            "shape": list(data.shape),
+            "identity": identity.run,
         },
         logging_steps=options.logging_steps,
     )
     checkpoint.clear(segment.work_dir)
-    return cli.DONE
+    return Outcome(first_step=first, step=reached, published=True, reason=early or "")
+
+
+def _trackers(options: Train, segment: Segment, first: int) -> list[TrainerCallback]:
+    if options.report_to == "none":
+        return []
+    if segment.tracking is None:
+        raise InputError(f"--report-to {options.report_to} needs a folder", fix="give --tracking-dir DIR")
+    return tracker(options.report_to, segment.tracking, run=segment.experiment, first_step=first)

@@ -1,0 +1,22 @@
+"""How an answer is drawn from a model: keys of the config and flags of ``predict.py``, from one model."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Generation(BaseModel):
+    """Settings of one way to answer. Names are the library's; the defaults are greedy."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens; a longer one is counted as cut off.")
+    temperature: float = Field(
+        0.0, ge=0, description="0: the likeliest word each time; above 0: drawn, the more freely the higher."
+    )
+    top_p: float = Field(1.0, gt=0, le=1, description="Draw among the likeliest words that together have this share.")
+    top_k: int = Field(0, ge=0, description="Draw among this many likeliest words; 0: among all.")
+    repetition_penalty: float = Field(
+        1.0, gt=0, description="Above 1, words that were said already become less likely; 1: no penalty."
+    )
+    seed: int = Field(42, description="Seed of the draws; each question has a stream of its own.")
