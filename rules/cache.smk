@@ -31,3 +31,33 @@ rule cache_frames:
         "exec python workflow/scripts/cache_frames.py --clips {input.clips:q} --samples {input.samples:q}"
         " --clips-dir {params.clips_dir:q} {params.sampling} --size {params.size} --max-rejected {params.max_rejected}"
         " --output {output.manifest:q} --array {output.array:q} --rejected {output.rejected:q} > {log:q} 2>&1"
+
+
+# What the vision tower makes of those frames, for experiments that leave it as it is.
+rule cache_features:
+    input:
+        base=f"{RUN}/models/base/{{base}}",
+        frames=f"{RUN}/cache/frames/{{frames}}/shard-{{shard}}.jsonl",
+        frames_array=ancient(f"{RUN}/cache/frames/{{frames}}/shard-{{shard}}.npy"),
+    output:
+        manifest=f"{RUN}/cache/features/{{base}}/{{frames}}/{{arithmetic}}/shard-{{shard}}.jsonl",
+        array=f"{RUN}/cache/features/{{base}}/{{frames}}/{{arithmetic}}/shard-{{shard}}.npy",
+    log:
+        f"{RUN}/logs/cache_features/{{base}}/{{frames}}/{{arithmetic}}/{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/cache_features/{{base}}-{{frames}}-{{arithmetic}}-{{shard}}.tsv"
+    conda:
+        "../envs/cache_features.yaml"
+    resources:
+        mem_mb=16000,
+        runtime=120,
+    params:
+        family=lambda w: base_of(w.base).family,
+        arithmetic=lambda w: arithmetic_settings(w).flags,
+        code=lambda w: code("cache_features", f"suture.models.{base_of(w.base).family}"),
+    message:
+        "Caching the features of shard {wildcards.shard} ({wildcards.base}, {wildcards.frames}, {wildcards.arithmetic})"
+    shell:
+        "exec python workflow/scripts/cache_features.py --family {params.family} --model {input.base:q}"
+        " --frames-cache {input.frames:q} {params.arithmetic} --output {output.manifest:q} --array {output.array:q}"
+        " > {log:q} 2>&1"

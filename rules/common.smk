@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from suture import digest, registry
 from suture.datasets.base import annotation_digest
+from suture.config.features import arithmetic
 from suture.config.flags import to_flags
 from suture.config.load import resolve
 from suture.environment import put_python_first
@@ -57,6 +58,7 @@ wildcard_constraints:
     case=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     experiment=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     base=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    arithmetic=r"[a-z0-9]+(-[a-z0-9]+)*",
     frames=r"[a-z0-9.]+-\d+x\d+",
     shard=r"\d+",
     segment=r"\d+",
@@ -167,6 +169,24 @@ def frames_cache(name):
 def frames_arrays(name):
     """The arrays beside those manifests: `make clean-cache` deletes them, a job that needs them brings them back."""
     return [ancient(path.replace(".jsonl", ".npy")) for path in frames_cache(name)]
+
+
+def features_cache(name):
+    """The manifests of an experiment's cached features: none where it runs its vision tower at each step."""
+    one = CONFIG.experiments[name]
+    folder = f"{RUN}/cache/features/{one.base_key}/{one.frames.key}/{arithmetic(one.train).key}"
+    return shards(f"{folder}/shard-{{shard}}.jsonl") if one.cache_features else []
+
+
+def features_arrays(name):
+    """The arrays beside those manifests, as :func:`frames_arrays`."""
+    return [ancient(path.replace(".jsonl", ".npy")) for path in features_cache(name)]
+
+
+def arithmetic_settings(wildcards):
+    """How the vision tower is computed for a cache folder of this name."""
+    every = (arithmetic(one.train) for one in CONFIG.experiments.values())
+    return next(one for one in every if one.key == wildcards.arithmetic)
 
 
 TARGETS = {

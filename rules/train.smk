@@ -34,7 +34,8 @@ rule train_segment:
         train=f"{RUN}/manifests/split/train.jsonl",
         val=f"{RUN}/manifests/split/val.jsonl",
         frames=lambda w: frames_cache(w.experiment),
-        arrays=lambda w: frames_arrays(w.experiment),
+        features=lambda w: features_cache(w.experiment),
+        arrays=lambda w: features_arrays(w.experiment) or frames_arrays(w.experiment),
         previous=lambda w: (f"{RUN}/train/{w.experiment}/segment-{int(w.segment) - 1}" if int(w.segment) > 1 else []),
     output:
         checkpoint=directory(f"{RUN}/train/{{experiment}}/segment-{{segment}}"),
@@ -51,15 +52,19 @@ rule train_segment:
         family=lambda w: experiment(w).family,
         until=lambda w: min(int(w.segment) * experiment(w).train.steps_per_job, experiment(w).train.max_steps),
         resume=lambda w, input: f"--resume {input.previous}" if input.previous else "",
+        features=lambda w, input: f"--features-cache {input.features}" if input.features else "",
         # Progress of an interrupted job. It is no output: Snakemake deletes the outputs of a job that failed.
         work=f"{RUN}/work/{{experiment}}/segment-{{segment}}",
+        # Curves for those who watch; no rule reads them.
+        tracking=f"{RUN}/tracking/{{experiment}}",
         options=lambda w: to_flags(experiment(w).train, leave_out=frozenset({"steps_per_job"})),
         code=lambda w: code("train", family_module(w)),
     message:
         "Training {wildcards.experiment} to step {params.until}"
     shell:
         "exec python workflow/scripts/train.py --family {params.family} --model {input.base:q}"
-        " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.resume}"
+        " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.features}"
+        " {params.resume} --experiment {wildcards.experiment} --tracking-dir {params.tracking:q}"
         " --until-step {params.until} {params.options} --work-dir {params.work:q}"
         " --output {output.checkpoint:q} > {log:q} 2>&1"
 

@@ -136,7 +136,18 @@ def test_a_run_ends_early_and_hands_its_best_weights_on(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # A rate at which the loss soon rises.
-    hot = [*FULL, "--learning-rate", 0.05, "--eval-steps", 1, "--early-stopping-patience", 3, "--keep-best"]
+    hot = [
+        *FULL,
+        "--learning-rate",
+        0.5,
+        "--warmup-ratio",
+        0.3,
+        "--eval-steps",
+        1,
+        "--early-stopping-patience",
+        3,
+        "--keep-best",
+    ]
     ends = []
     for segments in ([STEPS], [2, 5, STEPS]):
         before: list[object] = []
@@ -194,7 +205,6 @@ def test_half_precision_learns_and_continues_to_the_bit(data: Path, tmp_path: Pa
     assert train(data, second, *half, "--resume", first) == cli.DONE
     assert contents(whole) == contents(second)
     assert losses(whole)[-1] < 0.9 * losses(whole)[0]
-    assert ("scaler.pt" in contents(whole)) == (precision == "fp16")
 
 
 def test_curves_are_written_for_tensorboard(data: Path, tmp_path: Path) -> None:

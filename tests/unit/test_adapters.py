@@ -234,7 +234,7 @@ def test_a_base_is_held_in_what_it_computes_in_and_adapters_in_single_precision(
     model, _ = adapted(base, use_lora=True, precision="bf16")
     held = {p.requires_grad: p.dtype for p in model.model.parameters()}
     assert held == {False: torch.bfloat16, True: torch.float32}
-    assert adapters.base_options(options(precision="bf16")) == {}  # full training holds single precision
+    assert "dtype" not in adapters.base_options(options(precision="bf16"))  # full training holds single precision
     assert adapters.base_options(options(precision="fp16", use_lora=True))["dtype"] == torch.float32
 
 
@@ -255,3 +255,11 @@ def test_adapters_are_restored_whole_or_not_at_all(base: Path, tmp_path: Path) -
             adapters.restore(wrong.model, tmp_path)
     with pytest.raises(InputError, match=r"no adapter_model.safetensors"):
         adapters.restore(model.model, base)
+
+
+def test_an_attention_that_is_not_there_is_replaced_and_it_is_said_why(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = options(precision="bf16", attention="flash_attention_2")
+    assert adapters.base_options(wanted) == {"attention": "sdpa"}
+    assert "attention: sdpa instead of flash_attention_2: flash attention needs a GPU" in capsys.readouterr().out
+    assert adapters.base_options(options(attention="eager")) == {"attention": "eager"}
+    assert capsys.readouterr().out == ""

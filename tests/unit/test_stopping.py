@@ -60,6 +60,8 @@ def test_a_plateau_is_seen_at_the_end_of_a_window_only() -> None:
         ({"use_dora": True}, "`use_dora` would do nothing"),
         ({"use_lora": True, "lora_targets": "re:x", "lora_vision_targets": "qkv"}, "both say"),
         ({"use_lora": True, "lora_vision_targets": "re:x"}, "`lora_targets: re:"),
+        ({"attention": "flash_attention_2", "precision": "fp32"}, "use attention: sdpa"),
+        ({"attention": "eager", "packing": True}, "use attention: sdpa"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(given: dict[str, Any], message: str) -> None:

@@ -17,8 +17,9 @@ from suture.errors import SutureError
 ROOT = Path(__file__).parents[2]
 PYTHON = "3.11"
 
-# Needed at run time though nobody imports them by name: transformers looks for these itself.
+# Needed at run time though nobody imports them by name: the libraries look for these themselves.
 COMPANIONS = {"transformers": ["accelerate", "torchvision", "safetensors"]}
+OF_MODULES = {"torch.utils.tensorboard": "tensorboard"}
 
 # Taken from conda-forge instead of a wheel: there the programs belong to the environment.
 FROM_CONDA = {"imageio-ffmpeg": "ffmpeg=7.1"}
@@ -55,6 +56,7 @@ def distributions(command: str) -> list[str]:
     waiting = [f"{command}"]
     seen: set[str] = set()
     third_party: set[str] = set()
+    found: set[str] = set()
     while waiting:
         module = waiting.pop()
         path = digest.file_of(module)
@@ -71,8 +73,8 @@ def distributions(command: str) -> list[str]:
                 waiting.append(name)
             elif top not in sys.stdlib_module_names:
                 third_party.add(top)
+                found.update({OF_MODULES[name]} if name in OF_MODULES else ())
     known = packages_distributions()
-    found: set[str] = set()
     for module in third_party:
         if module not in known:
             raise SutureError(

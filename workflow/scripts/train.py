@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from suture import cli, digest, files, libraries, model_folder, records, registry
+from suture.config.features import refusal
 from suture.config.flags import add_flags, from_args, given_flags
 from suture.config.training import Train, with_family_defaults
 from suture.errors import InputError
@@ -116,17 +117,22 @@ def main(args: argparse.Namespace) -> int:
     options = _options(args, given, len(samples["train"]), defaults.get("num_epochs"))
     if (options.eval_steps or options.keep_best) and not samples["val"]:
         raise InputError("validation losses are asked for, and there is no validation data", fix="give --val FILE")
+    if args.features_cache and (reason := refusal(options)):
+        raise InputError(f"--features-cache cannot be used: {reason}")
+    if not (args.features_cache or args.frames_cache):
+        raise InputError("where are the videos?", fix="give --frames-cache FILE ... or --features-cache FILE ...")
 
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
-    from suture.frames import FrameCache
+    from suture.features import FeatureCache, maker_of
+    from suture.frames import CachedClip, FrameCache
     from suture.training import adapters, loop
     from suture.training.callbacks import StopInTime
     from suture.training.data import check_samples, usable
 
     stop = StopInTime(STARTED + args.deadline_seconds if args.deadline_seconds else None)
     stop.listen()
-    cache = FrameCache(args.frames_cache)
+    cache = FeatureCache(args.features_cache) if args.features_cache else FrameCache(args.frames_cache)
     for name in ("train", "val"):
         if samples[name]:
             samples[name], left_out = usable(samples[name], cache, where=getattr(args, name))
@@ -134,6 +140,9 @@ def main(args: argparse.Namespace) -> int:
                 first, what = left_out[0].where, f"{len(left_out)} {name} samples left out"
                 print(f"{what}, their clips were rejected by cache_frames: {first}, ...", flush=True)
     model = registry.family(args.family).load(args.model, args.system_prompt, **adapters.base_options(options))
+    if isinstance(cache, FeatureCache):
+        frames = [row for path in args.frames_cache or [] for row in records.read(path, CachedClip)]
+        cache.check(maker_of(model, args.model, options.precision), frames)
     lengths = check_samples(samples["train"], model, cache, where=args.train)
     if samples["val"]:
         check_samples(samples["val"], model, cache, where=args.val)
@@ -145,7 +154,8 @@ def main(args: argparse.Namespace) -> int:
         "base_weights": model_folder.weights_digest(args.model),
         "train_samples": files.sha256_file(args.train),
         "val_samples": files.sha256_file(args.val) if args.val else None,
-        "frames": sorted(files.sha256_file(path) for path in args.frames_cache),
+        "frames": sorted(files.sha256_file(path) for path in args.frames_cache or []),
+        "features": sorted(files.sha256_file(path) for path in args.features_cache or []),
     }
     job = {
         **run,

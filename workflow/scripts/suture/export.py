@@ -8,10 +8,10 @@ from typing import Any
 
 from suture import files, model_folder
 from suture.errors import InputError
-from suture.training.checkpoint import STATE
+from suture.training.checkpoint import BEST, STATE
 
 # What a checkpoint holds so that training can go on; a model has no use for it.
-_TRAINING = ["optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "log.jsonl", STATE, model_folder.CARD]
+_TRAINING = ["optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "log.jsonl", STATE, BEST, model_folder.CARD]
 _WEIGHTS = ["*.safetensors", "*.safetensors.index.json", "weights.json", model_folder.CARD]
 
 ADAPTER = "adapter"
@@ -20,6 +20,8 @@ ADAPTER = "adapter"
 
 def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1) -> str:
     """Writes weights and configuration of a checkpoint, and everything else of its base.
+
+    Where the run kept its best weights, those are written, not the last ones.
 
     Args:
         checkpoint: a segment's output.
@@ -43,8 +45,9 @@ def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1) -> s
         raise InputError(
             "the checkpoint was trained from other weights than --base has", where=base, fix="give its own base model"
         )
-    adapter = card.get("adapter")
-    table = "" if adapter else compare(checkpoint, base, where=checkpoint)
+    adapter, best = card.get("adapter"), card.get("best_step")
+    weights = checkpoint / BEST if best is not None else checkpoint
+    table = "" if adapter else compare(weights, base, where=checkpoint)
     more: dict[str, Any] = {}
     with files.atomic_dir(output) as temporary:
         shutil.copytree(base, temporary, ignore=shutil.ignore_patterns(*_WEIGHTS), dirs_exist_ok=True)
@@ -52,18 +55,18 @@ def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1) -> s
             # Not before: it imports torch, which full training's checkpoints do without.
             from suture import merging
 
-            more["merged"] = merging.merge(checkpoint, base, temporary, card, threads=threads)
+            more["merged"] = merging.merge(weights, base, temporary, card, threads=threads)
             table = f"{compare(temporary, base, where=checkpoint)}; {merging.describe(more['merged'])}"
             (temporary / ADAPTER).mkdir()
-            for path in sorted(checkpoint.glob("adapter_*")):
+            for path in sorted(weights.glob("adapter_*")):
                 shutil.copy2(path, temporary / ADAPTER)
         else:
-            shutil.copytree(checkpoint, temporary, ignore=shutil.ignore_patterns(*_TRAINING), dirs_exist_ok=True)
+            shutil.copytree(weights, temporary, ignore=shutil.ignore_patterns(*_TRAINING), dirs_exist_ok=True)
         model_folder.write_card(
             temporary,
             family=card["family"],
             system_prompt=card["system_prompt"],
-            step=card["step"],
+            step=card["step"] if best is None else best,
             adapter=adapter,
             parameters=card["parameters"],
             base_weights=digest,

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from suture import registry
+from suture.config.features import refusal
 from suture.config.generation import Generation
 from suture.config.training import Train, with_family_defaults
 
@@ -228,6 +229,12 @@ class Experiment(Section):
             raise ValueError(
                 f"model {self.model!r} is neither `small` nor a folder; a hub model needs its commit:  revision: ..."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _features_can_be_cached(self) -> Experiment:
+        if self.cache_features and (reason := refusal(self.train)):
+            raise ValueError(f"`cache_features` cannot be used here: {reason}")
         return self
 
     @property

@@ -172,6 +172,14 @@ class Train(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _attention_can_compute(self) -> Train:
+        if self.attention == "flash_attention_2" and self.precision == "fp32":
+            raise ValueError("flash attention computes in bf16 or fp16, and precision is fp32: use attention: sdpa")
+        if self.attention == "eager" and self.packing:
+            raise ValueError("with eager attention packed samples would see each other: use attention: sdpa")
+        return self
+
+    @model_validator(mode="after")
     def _evaluations_are_made(self) -> Train:
         needing = [name for name in ("early_stopping_patience", "keep_best") if getattr(self, name)]
         if needing and self.eval_steps is None:

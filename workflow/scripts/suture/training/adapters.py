@@ -19,6 +19,7 @@ from suture import files
 from suture.config.training import Train
 from suture.errors import InputError, SutureError
 from suture.models.base import VideoModel
+from suture.pretrained import usable_attention
 from suture.training import quantization
 from suture.training.towers import is_inside, tower_of
 
@@ -34,13 +35,17 @@ def base_options(options: Train) -> dict[str, Any]:
     A frozen base needs no more digits than the arithmetic has: it is held in
     bf16 where that computes. With fp16 it stays in single precision, so that
     sums between the layers, which are not cast, cannot overflow. Full
-    training holds single precision always.
+    training holds single precision always. Where the wanted attention cannot
+    be computed here, another is taken, and it is said why.
     """
+    attention, reason = usable_attention(options.attention)
+    if reason:
+        print(f"attention: {attention} instead of {options.attention}: {reason}", flush=True)
     if options.adapter is None:
-        return {}
+        return {"attention": attention}
     held = torch.bfloat16 if options.precision == "bf16" else torch.float32
     quantized = quantization.nf4(_COMPUTE[options.precision]) if options.adapter == "qlora" else None
-    return {"dtype": held, "quantization": quantized}
+    return {"attention": attention, "dtype": held, "quantization": quantized}
 
 
 def attach(model: VideoModel, options: Train) -> dict[str, int]:

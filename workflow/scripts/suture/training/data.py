@@ -15,16 +15,17 @@ import numpy as np
 import torch
 
 from suture.errors import InputError
+from suture.features import FeatureCache
 from suture.frames import FrameCache
-from suture.models.base import Example, Video, VideoModel
+from suture.models.base import Example, Features, Video, VideoModel
 from suture.records import Rejection, Sample
 from suture.training.augment import augment, may_mirror
 
 # One stream of chance for each use: an option switched on does not move the others.
 _ORDER, _TURNS, _PIXELS = range(3)
 
-MediaCache = FrameCache
-"""Where the videos of samples come from."""
+MediaCache = FrameCache | FeatureCache
+"""Where the videos of samples come from: as pixels, or as what a frozen tower made of them."""
 
 POOL = 50
 """Batches whose samples are sorted by length together: enough to find like ones, few enough to stay random."""
@@ -117,7 +118,7 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
         video = video_of(self._cache, sample.clip)
         if self._shuffle_turns:
             np.random.default_rng([self._seed, _TURNS, epoch, index]).shuffle(turns)
-        if self._augmented:
+        if self._augmented and isinstance(video, Video):
             random = np.random.default_rng([self._seed, _PIXELS, epoch, index])
             frames = augment(video.frames, random, mirror=may_mirror(turns))
             video = Video(frames=frames, frame_seconds=video.frame_seconds)
@@ -140,8 +141,10 @@ class ValidationSet(torch.utils.data.Dataset[Example]):
         return self._model.encode(sample.turns, video_of(self._cache, sample.clip))
 
 
-def video_of(cache: MediaCache, clip: str) -> Video:
-    """Gives a clip's cached frames with their pace."""
+def video_of(cache: MediaCache, clip: str) -> Video | Features:
+    """Gives a clip's cached frames or features with their pace."""
+    if isinstance(cache, FeatureCache):
+        return cache.features(clip)
     return Video(frames=cache.frames(clip), frame_seconds=cache.entry(clip).frame_seconds)
 
 

@@ -14,6 +14,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
 
 from suture.config.training import Train
 from suture.errors import InputError
+from suture.features import FeatureCache, check_frozen
 from suture.models.base import VideoModel
 from suture.pretrained import load_model
 from suture.records import Sample
@@ -246,6 +247,8 @@ def train(
     if progress:
         print(f"continuing an interrupted job at step {first}", flush=True)
     counts = prepare(model, options)
+    if isinstance(data.cache, FeatureCache):
+        check_frozen(model)
 
     def saved_at(step: int) -> Path:
         return segment.work_dir / f"checkpoint-{step}"

@@ -21,9 +21,9 @@ _PACKAGE = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
 def tracker(name: str, folder: Path, *, run: str, first_step: int) -> list[TrainerCallback]:
     """Returns the callbacks of a tracker, none for ``none``.
 
-    W&B and MLflow go on writing to one run over all its jobs. W&B stays
-    offline unless the environment says otherwise (``WANDB_MODE``), and
-    ``wandb sync`` sends the folder; MLflow writes to the folder unless
+    TensorBoard and W&B go on writing to one run over all its jobs; MLflow has
+    a run for each, of one name. W&B stays offline unless the environment says otherwise (``WANDB_MODE``), and
+    ``wandb sync`` sends the folder; MLflow writes a database there unless
     ``MLFLOW_TRACKING_URI`` names a server.
 
     Args:
@@ -74,7 +74,8 @@ def _wandb(folder: Path, run: str, first_step: int) -> TrainerCallback:
 def _mlflow(folder: Path, run: str, first_step: int) -> TrainerCallback:
     from transformers.integrations.integration_utils import MLflowCallback
 
-    os.environ.setdefault("MLFLOW_TRACKING_URI", folder.resolve().as_uri())
+    # A database: MLflow no longer writes plain folders unless it is told to.
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{folder.resolve()}/mlflow.db")
     os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", "suture")
     os.environ.setdefault("MLFLOW_RUN_NAME", run)
     os.environ["HF_MLFLOW_LOG_ARTIFACTS"] = "false"
