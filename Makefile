@@ -21,7 +21,7 @@ CONFIG := config/demo/$(SYSTEM).yaml
 endif
 SNAKEMAKE := snakemake $(if $(CONFIG),--configfile $(CONFIG)) $(if $(SET),--config $(SET))
 
-.PHONY: help setup lock envs docs check test test-long demo bench clean-cache
+.PHONY: help setup lock envs docs check test test-long demo status bench clean-cache
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ demo: setup  ## the main job: drawn surgeries through every stage to a trained, 
 	@test -z "$(CONFIG)" -o -f "$(CONFIG)" || { echo "there is no $(CONFIG); SYSTEM is one of: $$(ls config/demo | sed 's/.yaml//' | tr '\n' ' ')"; exit 2; }
 	$(SNAKEMAKE)
 	@$(SNAKEMAKE) -n 2>&1 | grep -E "Nothing to be done" || { echo "a second run would do something: snakemake -n says what"; exit 1; }
+
+status: setup  ## each training: step, loss, time left, last sign of life
+	@python workflow/scripts/status.py
 
 bench: setup  ## the benchmarks, into benchmarks/results/
 	for one in benchmarks/*.py; do python $$one --output benchmarks/results/$$(basename $$one .py).json; done

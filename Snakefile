@@ -5,7 +5,7 @@
 #   snakemake -n                     what would run, and why
 #   snakemake --configfile config/surgery-sft.yaml ...    another run
 #
-# Targets: all (default), data, train, evaluate, report.
+# Targets: all (default), data, train, evaluate, report, push.
 import sys
 from pathlib import Path
 
@@ -33,8 +33,10 @@ localrules:
     data,
     train,
     evaluate,
+    push,
     collect_clips,
     fetch_weights,
+    push_to_hub,
     merge_metrics,
     resolve_config,
     draw_rulegraph,
@@ -59,6 +61,11 @@ rule train:
 rule evaluate:
     input:
         TARGETS["evaluate"],
+
+
+rule push:
+    input:
+        TARGETS["push"],
 
 
 include: "rules/data.smk"

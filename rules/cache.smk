@@ -16,12 +16,15 @@ rule cache_frames:
         f"{RUN}/benchmarks/cache_frames/{{frames}}-{{shard}}.tsv"
     conda:
         "../envs/cache_frames.yaml"
+    # Shards are decoded beside each other. Where there are few of them and long ones: --set-threads cache_frames=4
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
     params:
         clips_dir=lambda w: f"{RUN}/clips",
         sampling=lambda w: frames_settings(w).sampling,
+        decoding=lambda w: frames_settings(w).decoding,
         size=lambda w: frames_settings(w).size,
         max_rejected=CONFIG.max_rejected,
         code=code("cache_frames"),
@@ -30,6 +33,7 @@ rule cache_frames:
     shell:
         "exec python workflow/scripts/cache_frames.py --clips {input.clips:q} --samples {input.samples:q}"
         " --clips-dir {params.clips_dir:q} {params.sampling} --size {params.size} --max-rejected {params.max_rejected}"
+        " {params.decoding} --workers {threads} --memory {resources.mem_mb}"
         " --output {output.manifest:q} --array {output.array:q} --rejected {output.rejected:q} > {log:q} 2>&1"
 
 

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from suture import digest, registry
 from suture.datasets.base import annotation_digest
+from suture.config import publishing
 from suture.config.features import arithmetic
 from suture.config.flags import to_flags
 from suture.config.load import resolve
@@ -37,6 +38,10 @@ if not CASES:
     raise WorkflowError(f"no case found under {ANNOTATIONS}: is it the folder that dataset '{CONFIG.dataset}' expects?")
 
 SHARING = CONFIG.sharing or ADAPTER.SHARING
+PUSHED = {name: one.push_to_hub for name, one in CONFIG.experiments.items() if one.push_to_hub}
+for name, wanted in PUSHED.items():
+    if reason := publishing.refusal(SHARING, wanted):
+        raise WorkflowError(f"experiments.{name}.push_to_hub: {reason}")
 CASES_OF = {}
 for case in CASES:
     CASES_OF.setdefault(shard_of(case, CONFIG.shards), []).append(case)
@@ -193,5 +198,6 @@ TARGETS = {
     "data": [f"{RUN}/dataset"],
     "train": [f"{RUN}/models/{name}" for name in CONFIG.experiments],
     "evaluate": [f"{RUN}/metrics.json"] if CONFIG.experiments else [],
-    "all": [f"{RUN}/dataset", f"{RUN}/report.html"] if CONFIG.experiments else [f"{RUN}/dataset"],
+    "push": [f"{RUN}/pushed/{name}.json" for name in PUSHED],
 }
+TARGETS["all"] = TARGETS["data"] + ([f"{RUN}/report.html"] if CONFIG.experiments else []) + TARGETS["push"]

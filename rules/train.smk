@@ -55,8 +55,10 @@ rule train_segment:
         features=lambda w, input: f"--features-cache {input.features}" if input.features else "",
         # Progress of an interrupted job. It is no output: Snakemake deletes the outputs of a job that failed.
         work=f"{RUN}/work/{{experiment}}/segment-{{segment}}",
-        # Curves for those who watch; no rule reads them.
+        # Curves for those who watch, and what each job took: no rule but the report reads them.
         tracking=f"{RUN}/tracking/{{experiment}}",
+        ledger=f"{RUN}/ledger.jsonl",
+        sampling=lambda w: experiment(w).frames.sampling,
         options=lambda w: to_flags(experiment(w).train, leave_out=frozenset({"steps_per_job"})),
         code=lambda w: code("train", family_module(w)),
     message:
@@ -64,7 +66,8 @@ rule train_segment:
     shell:
         "exec python workflow/scripts/train.py --family {params.family} --model {input.base:q}"
         " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.features}"
-        " {params.resume} --experiment {wildcards.experiment} --tracking-dir {params.tracking:q}"
+        " {params.resume} --experiment {wildcards.experiment} --segment {wildcards.segment} {params.sampling}"
+        " --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
         " --until-step {params.until} {params.options} --work-dir {params.work:q}"
         " --output {output.checkpoint:q} > {log:q} 2>&1"
 
@@ -91,3 +94,39 @@ rule export_model:
     shell:
         "exec python workflow/scripts/export_model.py --base {input.base:q}"
         " --checkpoint {input.checkpoint:q} --output {output.model:q} > {log:q} 2>&1"
+
+
+# Asked for by the experiments that have `push_to_hub`. The token comes from the environment variable HF_TOKEN.
+rule push_to_hub:
+    input:
+        model=f"{RUN}/models/{{experiment}}",
+        metrics=f"{RUN}/metrics/{{experiment}}.json",
+        split=f"{RUN}/manifests/split/split.json",
+    output:
+        receipt=f"{RUN}/pushed/{{experiment}}.json",
+        page=f"{RUN}/pushed/{{experiment}}.README.md",
+    log:
+        f"{RUN}/logs/push_to_hub/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/push_to_hub/{{experiment}}.tsv"
+    conda:
+        "../envs/push_to_hub.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        dataset=CONFIG.dataset,
+        sharing=SHARING,
+        task=lambda w: experiment(w).task,
+        # No input: each job adds a line to it, which makes no model another one.
+        ledger=f"{RUN}/ledger.jsonl",
+        options=lambda w: to_flags(experiment(w).push_to_hub),
+        code=lambda w: code("push_to_hub", f"suture.tasks.{experiment(w).task}"),
+        template=digest.text(Path(workflow.basedir, "workflow/report/cards/model_card.md.j2")),
+    message:
+        "Pushing {wildcards.experiment} to the hub"
+    shell:
+        "exec python workflow/scripts/push_to_hub.py --model {input.model:q} --dataset {params.dataset}"
+        " --sharing {params.sharing} --task {params.task} --metrics {input.metrics:q} --split-info {input.split:q}"
+        " --ledger {params.ledger:q} --experiment {wildcards.experiment} {params.options}"
+        " --output {output.receipt:q} > {log:q} 2>&1"

@@ -6,8 +6,14 @@ Run as:
         --revision COMMIT --output models/qwen
 
 small is built here, with random weights. A folder is checked and linked. A hub
-model is fetched at a pinned commit; a token for gated models comes from the
-environment variable HF_TOKEN only. weights.json has the digest of each file.
+model is fetched at a pinned commit into the hub's cache (HF_HOME) and linked
+from there, so that an interrupted download goes on; a token for gated models
+comes from the environment variable HF_TOKEN only.
+
+Weights in PyTorch's own files (.bin, .pth) are read by the restricted
+unpickler and written as safetensors. Each tensor must have its place in the
+model and each place its tensor. weights.json has that table, and the digest
+of each file.
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ from pathlib import Path
 
 from suture import registry
 from suture.cli import Parser, run
+from suture.redaction import add_token_flag, refuse_token
 from suture.weights import fetch
 
 
@@ -28,12 +35,20 @@ def parser() -> Parser:
     p.add_argument("--model", required=True, metavar="small|DIR|ID", help="what to fetch")
     p.add_argument("--revision", metavar="COMMIT", help="commit of a hub model")
     p.add_argument("--output", type=Path, required=True, metavar="DIR", help="model folder to write")
+    add_token_flag(p)
     return p
 
 
 def main(args: argparse.Namespace) -> None:
+    refuse_token(args)
     found = fetch(args.family, args.model, args.revision, args.output)
     print(f"{len(found['files'])} files, {found['parameters']:,} parameters")
+    # Not before: it imports torch, which fetching from the hub must come before.
+    from suture.weights_table import Table
+
+    print(Table(**found["tensors"]).words)
+    if found["left_out"]:
+        print(f"left out: {', '.join(found['left_out'])}")
 
 
 if __name__ == "__main__":

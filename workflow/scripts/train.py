@@ -23,16 +23,17 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from suture import cli, digest, files, libraries, model_folder, records, registry
+from suture import beat, cli, digest, files, ledger, libraries, model_folder, records, registry
 from suture.config.features import refusal
 from suture.config.flags import add_flags, from_args, given_flags
 from suture.config.training import Train, with_family_defaults
 from suture.errors import InputError
 from suture.records import Sample
+from suture.training import recording
 
 STARTED = time.monotonic()
 
@@ -89,6 +90,28 @@ def parser(family: str | None = None) -> cli.Parser:
     p.add_argument(
         "--experiment", default="train", metavar="NAME", help="name in ledger, heartbeat and trackers (default: train)"
     )
+    p.add_argument("--segment", type=int, metavar="K", help="number of this segment, for the ledger")
+    p.add_argument("--ledger", type=Path, metavar="FILE", help="file that gets an entry of this job, however it ends")
+    sampled = p.add_mutually_exclusive_group()
+    sampled.add_argument(
+        "--frames", type=int, metavar="N", help="how many frames of a clip were cached: kept for predict.py"
+    )
+    sampled.add_argument(
+        "--fps", type=float, metavar="F", help="how many frames a second were cached: kept for predict.py"
+    )
+    p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="frame size with --train-video-dir, in pixels")
+    p.add_argument("--save-adapter", action="store_true", help="also write the adapters to --save-dir (published)")
+    p.add_argument(
+        "--save-dir",
+        type=Path,
+        metavar="DIR",
+        help=f"folder of the published scripts{_default(published.get('PUBLISHED', {}), 'save_dir')}",
+    )
+    p.add_argument(
+        "--push-to-hub", action="store_true", help="refused here: push_to_hub.py pushes a model once it is scored"
+    )
+    p.add_argument("--hub-model-id", metavar="ID", help="see --push-to-hub")
+    p.add_argument("--hf-token", metavar="TOKEN", help="refused: a command line is seen by others; set HF_TOKEN")
     p.add_argument("--system-prompt", metavar="TEXT", help="default: the text stored with the model")
     p.add_argument("--deadline-seconds", type=float, metavar="S", help="stop with progress saved before S seconds")
     p.add_argument(
@@ -107,20 +130,32 @@ def _default(defaults: dict[str, Any], name: str) -> str:
 
 
 def main(args: argparse.Namespace) -> int:
+    _refuse_what_others_see(args)
     published = registry.literals("model family", args.family)
     defaults = published.get("TRAIN_DEFAULTS", {})
-    paths = _paths(args, published.get("PUBLISHED", {}).get("save_dir"))
+    paths = _paths(args, published["PUBLISHED"]["save_dir"])
+    _decode_published(args, paths["work"], published["PUBLISHED"])
     samples: dict[str, list[Sample]] = {"train": records.read(args.train, Sample)}
     samples["val"] = records.read(args.val, Sample) if args.val else []
     model_folder.check_family(args.model, args.family)
     given = with_family_defaults(given_flags(args, Train), defaults)
     options = _options(args, given, len(samples["train"]), defaults.get("num_epochs"))
+    until = args.until_step or options.max_steps
     if (options.eval_steps or options.keep_best) and not samples["val"]:
         raise InputError("validation losses are asked for, and there is no validation data", fix="give --val FILE")
     if args.features_cache and (reason := refusal(options)):
         raise InputError(f"--features-cache cannot be used: {reason}")
     if not (args.features_cache or args.frames_cache):
         raise InputError("where are the videos?", fix="give --frames-cache FILE ... or --features-cache FILE ...")
+    run = {
+        **options.model_dump(exclude=NOT_IDENTITY),
+        "family": args.family,
+        "base_weights": model_folder.weights_digest(args.model),
+        "train_samples": files.sha256_file(args.train),
+        "val_samples": files.sha256_file(args.val) if args.val else None,
+        "frames": sorted(files.sha256_file(path) for path in args.frames_cache or []),
+        "features": sorted(files.sha256_file(path) for path in args.features_cache or []),
+    }
 
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
@@ -129,77 +164,144 @@ def main(args: argparse.Namespace) -> int:
     from suture.training import adapters, loop
     from suture.training.callbacks import StopInTime
     from suture.training.data import check_samples, usable
+    from suture.training.heartbeat import Heartbeat
 
     stop = StopInTime(STARTED + args.deadline_seconds if args.deadline_seconds else None)
     stop.listen()
-    cache = FeatureCache(args.features_cache) if args.features_cache else FrameCache(args.frames_cache)
-    for name in ("train", "val"):
-        if samples[name]:
-            samples[name], left_out = usable(samples[name], cache, where=getattr(args, name))
-            if left_out:
-                first, what = left_out[0].where, f"{len(left_out)} {name} samples left out"
-                print(f"{what}, their clips were rejected by cache_frames: {first}, ...", flush=True)
-    model = registry.family(args.family).load(args.model, args.system_prompt, **adapters.base_options(options))
-    if isinstance(cache, FeatureCache):
-        frames = [row for path in args.frames_cache or [] for row in records.read(path, CachedClip)]
-        cache.check(maker_of(model, args.model, options.precision), frames)
-    lengths = check_samples(samples["train"], model, cache, where=args.train)
-    if samples["val"]:
-        check_samples(samples["val"], model, cache, where=args.val)
-
-    run = {
-        **options.model_dump(exclude=NOT_IDENTITY),
-        "family": args.family,
-        "system_prompt": model.system_prompt,
-        "base_weights": model_folder.weights_digest(args.model),
-        "train_samples": files.sha256_file(args.train),
-        "val_samples": files.sha256_file(args.val) if args.val else None,
-        "frames": sorted(files.sha256_file(path) for path in args.frames_cache or []),
-        "features": sorted(files.sha256_file(path) for path in args.features_cache or []),
-    }
-    job = {
-        **run,
-        "code": digest.code("train", f"suture.models.{args.family}"),
-        "resume": model_folder.weights_digest(args.resume) if args.resume else None,
-    }
-    first_entry = cache.entry(samples["train"][0].clip)
-    ready = time.monotonic()
-    print(
-        f"{len(samples['train'])} samples, at most {max(lengths)} tokens; ready after {ready - STARTED:.0f} s",
-        flush=True,
+    code = digest.code("train", f"suture.models.{args.family}")
+    heartbeat = Heartbeat(
+        paths["work"] / beat.NAME, experiment=args.experiment, until_step=until, max_steps=options.max_steps
     )
-    outcome = loop.train(
-        options,
-        loop.Segment(
-            experiment=args.experiment,
-            until_step=args.until_step or options.max_steps,
-            resume=args.resume,
-            output=paths["output"],
-            work_dir=paths["work"],
-            workers=args.workers,
-            tracking=args.tracking_dir or paths["work"] / "tracking",
-        ),
-        model=model,
-        data=loop.Data(
-            train=samples["train"],
-            val=samples["val"],
-            cache=cache,
-            lengths=lengths,
-            shape=(first_entry.n_frames, first_entry.height, first_entry.width),
-        ),
-        identity=loop.Identity(run=run, job=job),
-        card={"family": args.family},
-        stop=stop,
+    about = recording.About(
+        experiment=args.experiment,
+        segment=args.segment,
+        until_step=until,
+        samples_per_step=options.batch_size * options.gradient_accumulation_steps,
+        code=code,
+        config=ledger.digest_of({**options.model_dump(), "system_prompt": args.system_prompt}),
+        inputs={
+            "base_weights": run["base_weights"],
+            "train_samples": run["train_samples"],
+            "val_samples": run["val_samples"] or "",
+            "frames": ledger.digest_of(run["frames"]),
+            "features": ledger.digest_of(run["features"]),
+        },
+        seeds={"run": options.seed},
+        threads=args.threads,
     )
+    with (
+        recording.recorded(args.ledger, about, heartbeat.pace, work_dir=paths["work"], began=STARTED) as record,
+        heartbeat,
+    ):
+        cache = FeatureCache(args.features_cache) if args.features_cache else FrameCache(args.frames_cache)
+        for name in ("train", "val"):
+            if samples[name]:
+                samples[name], left_out = usable(samples[name], cache, where=getattr(args, name))
+                if left_out:
+                    first, what = left_out[0].where, f"{len(left_out)} {name} samples left out"
+                    print(f"{what}, their clips were rejected by cache_frames: {first}, ...", flush=True)
+        model = registry.family(args.family).load(args.model, args.system_prompt, **adapters.base_options(options))
+        if isinstance(cache, FeatureCache):
+            frames = [row for path in args.frames_cache or [] for row in records.read(path, CachedClip)]
+            cache.check(maker_of(model, args.model, options.precision), frames)
+        lengths = check_samples(samples["train"], model, cache, where=args.train)
+        if samples["val"]:
+            check_samples(samples["val"], model, cache, where=args.val)
+        run["system_prompt"] = model.system_prompt
+        resume = model_folder.weights_digest(args.resume) if args.resume else None
+        first_entry = cache.entry(samples["train"][0].clip)
+        ready = time.monotonic()
+        print(
+            f"{len(samples['train'])} samples, at most {max(lengths)} tokens; ready after {ready - STARTED:.0f} s",
+            flush=True,
+        )
+        outcome = loop.train(
+            options,
+            loop.Segment(
+                experiment=args.experiment,
+                until_step=until,
+                resume=args.resume,
+                output=paths["output"],
+                work_dir=paths["work"],
+                workers=args.workers,
+                tracking=args.tracking_dir or paths["work"] / "tracking",
+            ),
+            model=model,
+            data=loop.Data(
+                train=samples["train"],
+                val=samples["val"],
+                cache=cache,
+                lengths=lengths,
+                shape=(first_entry.n_frames, first_entry.height, first_entry.width),
+            ),
+            identity=loop.Identity(run=run, job={**run, "code": code, "resume": resume}),
+            card={"family": args.family, "frames": _frames(args, first_entry.height, first_entry.width)},
+            stop=stop,
+            callbacks=[heartbeat],
+        )
+        if args.save_adapter and outcome.published:
+            adapters.copy_to(paths["output"], paths["saved"])
+        record.ended(
+            first_step=outcome.first_step, step=outcome.step, published=outcome.published, reason=outcome.reason
+        )
     print(f"trained for {time.monotonic() - ready:.0f} s", flush=True)
     return cli.DONE if outcome.published else cli.DEADLINE
 
 
-def _paths(args: argparse.Namespace, save_dir: str | None) -> dict[str, Path]:
-    output = args.output or (Path(save_dir) / "checkpoint" if save_dir else None)
-    if output is None:
-        raise InputError("where should the checkpoint go?", fix="give --output DIR")
-    return {"output": output, "work": args.work_dir or output.with_name(f"{output.name}.progress")}
+def _decode_published(args: argparse.Namespace, work: Path, published: Mapping[str, Any]) -> None:
+    """Puts samples and cached frames in the place of published pairs and their videos."""
+    if args.train_video_dir is None:
+        if args.val_video_dir is not None:
+            raise InputError("--val-video-dir goes with --train-video-dir")
+        return
+    if args.frames_cache or args.features_cache:
+        raise InputError("--train-video-dir and a cache both say where the videos are", fix="give one of them")
+    from suture.free_media import FrameSettings
+    from suture.training.published import prepare
+
+    if args.frames is None and args.fps is None:
+        args.fps = published["fps"]
+    height, width = args.size or published["size"]
+    settings = FrameSettings(count=args.frames, fps=args.fps, height=height, width=width)
+    args.frames_cache = []
+    for name, videos in (("train", args.train_video_dir), ("val", args.val_video_dir)):
+        pairs: Path | None = getattr(args, name)
+        if pairs is None or videos is None:
+            continue
+        made = prepare(pairs, videos, work / "data" / name, settings)
+        setattr(args, name, made.samples)
+        args.frames_cache.append(made.frames)
+    seen: list[set[str]] = [{one.clip for one in records.read(path, Sample)} for path in (args.train, args.val) if path]
+    if shared := sorted(set.intersection(*seen)) if len(seen) == 2 else []:
+        raise InputError(f"{len(shared)} clips are learnt from and validated on: {shared[0]}, ...", where=args.val)
+
+
+def _frames(args: argparse.Namespace, height: int, width: int) -> dict[str, float | int] | None:
+    """Says how frames were picked, for those who ask the model about a video later; None where it is not known."""
+    if args.frames is None and args.fps is None:
+        return None
+    picked = {"count": args.frames} if args.frames is not None else {"fps": args.fps}
+    return {**picked, "height": height, "width": width}
+
+
+def _paths(args: argparse.Namespace, save_dir: str) -> dict[str, Path]:
+    saved = args.save_dir or Path(save_dir)
+    output = args.output or saved / "checkpoint"
+    return {"output": output, "work": args.work_dir or output.with_name(f"{output.name}.progress"), "saved": saved}
+
+
+def _refuse_what_others_see(args: argparse.Namespace) -> None:
+    """Refuses the published arguments that would put a secret or a model where it does not belong."""
+    if args.hf_token is not None:
+        raise InputError(
+            "--hf-token is not taken: command lines are seen by others and kept in logs",
+            fix="set the environment variable HF_TOKEN, and revoke a token that was typed here",
+        )
+    if args.push_to_hub or args.hub_model_id is not None:
+        raise InputError(
+            "a model is pushed when it is exported and scored, with a page that says how good it is",
+            fix="export_model.py and score.py, then push_to_hub.py --repo-id OWNER/NAME; in a config: push_to_hub",
+        )
 
 
 def _options(args: argparse.Namespace, given: dict[str, Any], n_samples: int, epochs: float | None) -> Train:

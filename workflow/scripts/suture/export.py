@@ -12,10 +12,16 @@ from suture.training.checkpoint import BEST, STATE
 
 # What a checkpoint holds so that training can go on; a model has no use for it.
 _TRAINING = ["optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "log.jsonl", STATE, BEST, model_folder.CARD]
-_WEIGHTS = ["*.safetensors", "*.safetensors.index.json", "weights.json", model_folder.CARD]
 
 ADAPTER = "adapter"
 """The folder in a model folder that holds the adapters merged into it."""
+
+# What a base folder holds that is of the base alone.
+_OF_BASE = ["*.safetensors", "*.safetensors.index.json", ADAPTER]
+_OF_BASE += [model_folder.CARD, model_folder.LIST, model_folder.PAGE]
+
+# What a checkpoint's card says that prediction or the model's page needs, where it says it.
+_PASSED_ON = ("frames", "shape", "stopped")
 
 
 def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1) -> str:
@@ -50,7 +56,7 @@ def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1) -> s
     table = "" if adapter else compare(weights, base, where=checkpoint)
     more: dict[str, Any] = {}
     with files.atomic_dir(output) as temporary:
-        shutil.copytree(base, temporary, ignore=shutil.ignore_patterns(*_WEIGHTS), dirs_exist_ok=True)
+        shutil.copytree(base, temporary, ignore=shutil.ignore_patterns(*_OF_BASE), dirs_exist_ok=True)
         if adapter:
             # Not before: it imports torch, which full training's checkpoints do without.
             from suture import merging
@@ -71,9 +77,18 @@ def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1) -> s
             parameters=card["parameters"],
             base_weights=digest,
             weights=model_folder.weights_digest(temporary),
+            base=_origin(base),
+            training=card["identity"],
+            **{name: card[name] for name in _PASSED_ON if name in card},
             **more,
         )
     return table
+
+
+def _origin(base: Path) -> dict[str, Any]:
+    """Returns where a base is from, as fetch_weights.py found it; empty for a folder that it did not make."""
+    listed = files.read_json(base / model_folder.LIST) if (base / model_folder.LIST).is_file() else {}
+    return {name: listed[name] for name in ("source", "model", "revision", "license") if name in listed}
 
 
 def compare(trained: Path, base: Path, *, where: Path) -> str:

@@ -18,6 +18,10 @@ from suture import files
 from suture.errors import InputError
 
 CARD = "suture.json"
+LIST = "weights.json"
+"""What fetch_weights.py found: where a base is from, the digests of its files, how its tensors fit its class."""
+PAGE = "README.md"
+"""A model's page on the hub."""
 SCHEMA = 1
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from suture import files, libraries, model_folder, registry
-from suture.errors import InputError
+import yaml
 
-LIST = "weights.json"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+from suture import files, hub, libraries, model_folder, registry
+from suture.errors import InputError
+from suture.progress import progress
+
+LIST = model_folder.LIST
+_OF_TRAINING = ["training_args.bin", "optimizer*", "scheduler*", "scaler*", "rng_state*", "trainer_state.json"]
+_OTHERS = {"adapter", "onnx", "original", ".git", ".cache"}
 
 
 def fetch(family: str, model: str, revision: str | None, output: Path) -> dict[str, Any]:
@@ -23,80 +26,114 @@ def fetch(family: str, model: str, revision: str | None, output: Path) -> dict[s
         family: name of the model family.
         model: ``small``, a folder, or a hub id.
         revision: commit of a hub model, 40 hexadecimal digits.
-        output: the folder to write. A folder's files are linked where the file
-            system allows it, else copied; they are not changed.
+        output: the folder to write. Files of a folder, or of the hub's cache,
+            are linked where the file system allows it, else copied; they are
+            not changed. Pickled weights become safetensors.
 
     Returns:
         What is written to weights.json: where the model is from, the digest of
-        each file, the number of stored parameters.
+        each file, the number of stored parameters, and how its tensors fit its class.
 
     Raises:
-        InputError: the model is not there, not pinned, or its weights are not whole.
+        InputError: the model is not there, not pinned, or its weights are not
+            whole, not harmless or not those of its class.
     """
+    source = "small" if model == "small" else "folder" if Path(model).is_dir() else "hub"
+    folder = None if source == "small" else Path(model) if source == "folder" else hub.cached(model, revision)
+    libraries.prepare(threads=1)  # not before: it goes offline
+    from suture import weights_table
+
+    left_out: list[str] = []
     with files.atomic_dir(output) as temporary:
-        if model == "small":
-            source = "small"
-            libraries.prepare(threads=1)
+        if folder is None:
             registry.family(family).build_small(temporary)
-        elif Path(model).is_dir():
-            source = "folder"
-            model_folder.check_family(Path(model), family)
-            shutil.copytree(model, temporary, copy_function=_link_or_copy, dirs_exist_ok=True)
         else:
-            source = "hub"
-            _download(model, revision, temporary)
+            model_folder.check_family(folder, family)
+            for path in sorted(folder.rglob("*")) if source == "hub" else ():
+                hub.check(path)
+            left_out = _take(folder, temporary)
         parameters = model_folder.count_parameters(temporary)
         if not (temporary / "config.json").is_file():
             raise InputError("no config.json in the model folder", where=model, fix="give a Hugging Face model folder")
-        (temporary / LIST).unlink(missing_ok=True)
+        table = weights_table.compare(temporary)
+        weights_table.check(table, where=model)
+        members = sorted(path for path in temporary.rglob("*") if path.is_file())
         found = {
             "schema": 1,
             "family": family,
             "source": source,
             "model": model if source == "hub" else None,
             "revision": revision if source == "hub" else None,
+            "license": _license(temporary / model_folder.PAGE),
             "parameters": parameters,
+            "tensors": table.to_json(),
+            "left_out": left_out,
             "files": {
                 path.relative_to(temporary).as_posix(): files.sha256_file(path)
-                for path in sorted(temporary.rglob("*"))
-                if path.is_file()
+                for path in progress(members, what="digests", unit="file")
             },
         }
         files.write_json(temporary / LIST, found)
     return found
 
 
-def _link_or_copy(source: str, target: str) -> str:
-    real = Path(source).resolve()  # a hub cache is made of links
+def _take(folder: Path, target: Path) -> list[str]:
+    """Links a model's files into a folder; pickled weights are converted where there are no others.
+
+    Returns:
+        What of the folder is not taken: nothing that a model needs.
+    """
+    wanted = [*hub.DESCRIPTIONS, *hub.WEIGHTS]
+    left_out = []
+    for path in sorted(folder.rglob("*")):
+        inner = path.relative_to(folder)
+        if path.is_dir() or inner.as_posix() == LIST:
+            continue
+        other = next((part for part in inner.parts[:-1] if part in _OTHERS), None)
+        if other:
+            left_out += [] if other in left_out else [other]
+        elif _matches(path.name, wanted) and not _matches(path.name, _OF_TRAINING):
+            (target / inner).parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(path, target / inner)
+        else:
+            left_out.append(inner.as_posix())
+    if any(target.glob("*.safetensors")):
+        return left_out
+    sources = [folder / name for name in left_out if "/" not in name and _is_pickled(name)]
+    if sources:
+        from suture import pickled
+
+        for index in target.glob("*.bin.index.json"):
+            index.unlink()
+        beside = pickled.convert(sources, target)
+        left_out = [name for name in left_out if folder / name not in sources] + beside
+    return left_out
+
+
+def _is_pickled(name: str) -> bool:
+    return _matches(name, ["*.bin", "*.pth"]) and not _matches(name, _OF_TRAINING)
+
+
+def _matches(name: str, patterns: list[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    real = source.resolve()  # a hub cache is made of links
     try:
         os.link(real, target)
     except OSError:
         shutil.copy2(real, target)
-    return target
 
 
-def _download(model: str, revision: str | None, folder: Path) -> None:
-    if not _HUB_ID.fullmatch(model):
-        raise InputError(f"model {model!r} is no folder and no hub id", fix="give small, a folder, or owner/name")
-    if revision is None or not _COMMIT.fullmatch(revision):
-        raise InputError(
-            f"model {model!r} is not pinned: revision {revision!r} is no commit",
-            fix="give --revision with the 40 digits of a commit of the model's page",
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+def _license(page: Path) -> str | None:
+    """Returns the licence that the head of a model's page names."""
+    if not page.is_file():
+        return None
+    parts = page.read_text(encoding="utf-8", errors="replace").split("---", 2)
     try:
-        snapshot_download(
-            model,
-            revision=revision,
-            local_dir=folder,
-            token=os.environ.get("HF_TOKEN"),
-            allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"],
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(
-            f"cannot fetch {model}: {error}",
-            fix="check name, revision and network; for a gated model set HF_TOKEN in the environment",
-        ) from error
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
+        head = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
+    except yaml.YAMLError:
+        return None
+    named = head.get("license") if isinstance(head, dict) else None
+    return named if isinstance(named, str) else None
