@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from suture.frames import FrameCache, resize
 from suture.records import Clip, Rejection, Sample
 from suture.video.reading import read_frames
 from toy_clips import cache_arguments, make_toy
+from video_files import make_video
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,47 @@ def test_cached_frames_are_the_files_frames_at_the_wanted_places(toy: Path, tmp_
         assert np.array_equal(cache.frames(clip.id), expected)
         assert cache.frames(clip.id).max(axis=(1, 2, 3)).min() > 100  # no black frame from before the stretch
         assert entry.clip_sha256 == clip.sha256
-        assert entry.decoder == "pyav"
+        assert (entry.decoder, entry.decoder_version) == ("decord", version("decord"))
+
+
+def test_either_decoder_gives_the_same_frames_and_is_recorded(toy: Path, tmp_path: Path) -> None:
+    caches = {}
+    for decoder in ("decord", "pyav"):
+        run_script("cache_frames", *cache_arguments(toy, tmp_path / decoder, "--decoder", decoder))
+        caches[decoder] = FrameCache([tmp_path / decoder / "shard-0.jsonl"])
+        entry = caches[decoder].entry("case_0000_0")
+        assert entry.decoder == decoder
+        assert entry.decoder_version.startswith(version({"pyav": "av"}.get(decoder, decoder)))
+    assert (tmp_path / "decord" / "shard-0.npy").read_bytes() == (tmp_path / "pyav" / "shard-0.npy").read_bytes()
+
+
+def test_a_clip_that_decord_cannot_read_is_read_by_pyav_beside_the_others(toy: Path, tmp_path: Path) -> None:
+    root = edit(toy, tmp_path / "data")
+    rows = files.read_jsonl(root / "clips.jsonl")
+    path = make_video(root / "clips" / rows[1]["path"], codec="libsvtav1", seconds=1.4, size=(64, 64))
+    rows[1]["sha256"] = files.sha256_file(path)
+    files.write_jsonl(root / "clips.jsonl", rows)
+    run_script("cache_frames", *cache_arguments(root, tmp_path / "auto"))
+    cache = FrameCache([tmp_path / "auto" / "shard-0.jsonl"])
+    assert [cache.entry(row["id"]).decoder for row in rows] == ["decord", "pyav", *["decord"] * 4]
+    said = run_script(
+        "cache_frames", *cache_arguments(root, tmp_path / "decord", "--decoder", "decord", "--max-rejected", 0.2)
+    )
+    assert "5 clips cached, 1 left out" in said
+    rejected: list[Rejection] = records.read(tmp_path / "decord" / "rejected.jsonl", Rejection)
+    assert [(r.where, r.reason) for r in rejected] == [(rows[1]["path"], "decoder_failed")]
+
+
+def test_bytes_do_not_depend_on_the_number_of_workers(toy: Path, tmp_path: Path) -> None:
+    root = edit(toy, tmp_path / "data")
+    (root / "clips" / "case_0001" / "case_0001_0.mp4").write_bytes(b"")
+    outs = []
+    for workers in (1, 2, 4):
+        out = tmp_path / str(workers)
+        run_script("cache_frames", *cache_arguments(root, out, "--workers", workers, "--max-rejected", 0.2))
+        outs.append({p.name: p.read_bytes() for p in sorted(out.iterdir())})
+    assert sorted(outs[0]) == ["rejected.jsonl", "shard-0.jsonl", "shard-0.npy"]
+    assert outs[0] == outs[1] == outs[2]
 
 
 def test_two_frames_a_second_and_only_clips_with_samples(toy: Path, tmp_path: Path) -> None:
@@ -135,6 +177,12 @@ def test_an_image_has_one_frame_at_any_rate_and_is_repeated_for_a_count(tmp_path
         "cache_frames", *common, "--fps", 2, "--output", tmp_path / "s.jsonl", "--array", tmp_path / "s.npy", code=2
     )
     assert "its manifest says 0 frames a second" in said
+
+
+@pytest.mark.parametrize("option", ["--frames", "--seconds-per-clip", "--workers", "--memory"])
+def test_a_number_below_one_is_refused(option: str, toy: Path, tmp_path: Path) -> None:
+    said = run_script("cache_frames", *cache_arguments(toy, tmp_path, option, 0), code=2)
+    assert f"{option} must be above 0" in said
 
 
 @pytest.mark.parametrize("share", [-1, 10, "nan"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,8 @@ from support import make_clip
 from suture import files, records
 from suture.errors import InputError
 from suture.frame_sampling import at_rate, evenly
-from suture.frames import CachedClip, FrameCache, resize, write_shard
+from suture.frames import CachedClip, Decoded, FrameCache, Refused, resize, write_shard
 from suture.records import Clip
-from suture.video.reading import Frames, MediaError
 
 
 def published(num_frames: int, avg_fps: float) -> list[int]:
@@ -68,23 +67,24 @@ def clip(name: str, case: str = "case_1") -> Clip:
     return make_clip(id=name, case=case, end_s=1, first_frame=2, n_frames=10, fps=10.0)
 
 
-def reader(bad: set[str]) -> Callable[[Clip], tuple[Frames, list[int]]]:
-    def read(one: Clip) -> tuple[Frames, list[int]]:
-        if one.id in bad:
-            raise MediaError("frame 11 is wanted, the file has 4", reason="truncated", where=one.path)
-        grey = sum(one.id.encode()) % 256
-        return np.full((2, 32, 32, 3), grey, np.uint8), [4, 9]
+def decoder(bad: set[str]) -> Callable[[Sequence[Clip]], Iterator[Decoded | Refused]]:
+    def decode(clips: Sequence[Clip]) -> Iterator[Decoded | Refused]:
+        for one in clips:
+            if one.id in bad:
+                yield Refused(reason="truncated", problem="frame 11 is wanted, the file has 4")
+                continue
+            frames = np.full((2, 16, 24, 3), sum(one.id.encode()) % 256, np.uint8)
+            yield Decoded(frames=frames, indices=(4, 9), decoder="test", decoder_version="1")
 
-    return read
+    return decode
 
 
 def cache_of(folder: Path, clips: list[Clip], bad: set[str], max_rejected: float = 0.5) -> Path:
     manifest = folder / "shard-0.jsonl"
     write_shard(
         clips,
-        read=reader(bad),
+        decode=decoder(bad),
         size=(16, 24),
-        decoder=("test", "1"),
         manifest=manifest,
         array=folder / "shard-0.npy",
         max_rejected=max_rejected,
@@ -129,10 +129,32 @@ def test_a_shard_without_clips_is_a_cache_too(tmp_path: Path) -> None:
 
 
 def test_too_many_bad_clips_stop_the_run_and_write_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"2 of 4 clips cannot be used, 30% may: frame 11") as caught:
+    with pytest.raises(InputError, match=r"at least 2 of 4 clips cannot be used, 30% may: frame 11") as caught:
         cache_of(tmp_path, [clip(name) for name in "abcd"], {"a", "b"}, max_rejected=0.3)
     assert caught.value.where == "case_1/a.mp4"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_clip_too_many_stops_the_run(tmp_path: Path) -> None:
+    # Each that hangs takes its whole time limit: a shard of them must not be waited for.
+    asked: list[str] = []
+
+    def decode(clips: Sequence[Clip]) -> Iterator[Refused]:
+        for one in clips:
+            asked.append(one.id)
+            yield Refused(reason="decoder_timeout", problem="decoding: not done after 120 s")
+
+    clips = [clip(name) for name in "abcdefgh"]
+    with pytest.raises(InputError, match=r"at least 3 of 8 clips cannot be used, 25% may: .* not done after 120 s"):
+        write_shard(
+            clips,
+            decode=decode,
+            size=(16, 24),
+            manifest=tmp_path / "s.jsonl",
+            array=tmp_path / "s.npy",
+            max_rejected=0.25,
+        )
+    assert asked == ["a", "b", "c"]
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
@@ -162,4 +184,5 @@ def test_a_clip_in_two_shards_is_refused(tmp_path: Path) -> None:
 def test_the_manifest_survives_a_round_trip(tmp_path: Path) -> None:
     rows: list[CachedClip] = records.read(cache_of(tmp_path, [clip("a"), clip("b")], {"b"}), CachedClip)
     assert [(r.row, r.n_frames, r.rejected) for r in rows] == [(0, 2, ""), (2, 0, "truncated")]
+    assert [(r.decoder, r.decoder_version, r.indices) for r in rows] == [("test", "1", (4, 9)), ("", "", ())]
     assert all(CachedClip.from_json(r.to_json()) == r for r in rows)

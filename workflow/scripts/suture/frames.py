@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,10 +19,11 @@ import numpy as np
 from PIL import Image
 
 from suture import files, records
+from suture.arrays import RowWriter
 from suture.errors import InputError
 from suture.progress import progress
 from suture.records import Clip, Record, Rejection
-from suture.video.reading import Frames, MediaError
+from suture.video.reading import Frames
 
 REBUILD = "delete the shard's .jsonl and .npy and run cache_frames again"
 
@@ -33,8 +34,9 @@ class CachedClip(Record):
 
     ``array`` is relative to the manifest's folder. ``indices`` are the frames'
     numbers in the clip file, from its first frame; ``frame_seconds`` the mean
-    time between two of them, 0 where there is one. ``rejected`` is the reason
-    of a clip that has no rows.
+    time between two of them, 0 where there is one. ``decoder`` and its version
+    are of what decoded this clip, whichever was asked for. ``rejected`` is the
+    reason of a clip that has no rows: it has no decoder either.
     """
 
     clip: str
@@ -69,43 +71,29 @@ def resize(frames: Frames, height: int, width: int) -> Frames:
     return np.stack([np.asarray(image) for image in scaled])
 
 
-class ArrayWriter:
-    """Appends frames to a ``.npy`` file whose length is not known before its end.
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """A clip's frames, uint8 [n, height, width, 3], their numbers in the clip file, and what decoded them."""
 
-    The header is written again at the end: NumPy pads it so that the length of
-    the first axis can grow in place (``GROWTH_AXIS_MAX_DIGITS``).
-    """
+    frames: Frames
+    indices: tuple[int, ...]
+    decoder: str
+    decoder_version: str
 
-    def __init__(self, path: Path, height: int, width: int) -> None:
-        self._shape = (height, width, 3)
-        self._handle = path.open("w+b")
-        self.rows = 0
-        self._write_header()
 
-    def _write_header(self) -> None:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (self.rows, *self._shape)}
-        np.lib.format.write_array_header_1_0(self._handle, header)
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A clip that has no frames: ``reason`` is the code of its rejection, ``problem`` is for a reader."""
 
-    def append(self, frames: Frames) -> None:
-        """Writes frames [n, height, width, 3] behind those already there."""
-        if frames.shape[1:] != self._shape or frames.dtype != np.uint8:
-            raise ValueError(f"frames are {frames.dtype} {frames.shape}, the array holds uint8 {self._shape}")
-        self._handle.write(np.ascontiguousarray(frames).data)
-        self.rows += len(frames)
-
-    def close(self) -> None:
-        """Completes the header and closes the file."""
-        self._handle.seek(0)
-        self._write_header()
-        self._handle.close()
+    reason: str
+    problem: str
 
 
 def write_shard(
     clips: Sequence[Clip],
     *,
-    read: Callable[[Clip], tuple[Frames, list[int]]],
+    decode: Callable[[Sequence[Clip]], Iterable[Decoded | Refused]],
     size: tuple[int, int],
-    decoder: tuple[str, str],
     manifest: Path,
     array: Path,
     max_rejected: float,
@@ -114,10 +102,9 @@ def write_shard(
 
     Args:
         clips: the clips of the shard.
-        read: gives a clip's frames and their numbers in the clip file; a
-            :class:`MediaError` from it costs that clip, counted.
+        decode: gives the frames of each of the clips it is given, of ``size``,
+            in their order; a :class:`Refused` costs that clip, counted.
         size: height and width of the cached frames, in pixels.
-        decoder: name and version of what ``read`` decodes with.
         manifest: the manifest to write, last of the two files.
         array: the array to write.
         max_rejected: largest share of clips that may fail.
@@ -126,25 +113,24 @@ def write_shard(
         The clips that failed.
 
     Raises:
-        InputError: more clips failed than ``max_rejected`` allows.
+        InputError: more clips failed than ``max_rejected`` allows. It is raised
+            over the first one too many: each may have taken its whole time limit.
     """
     height, width = size
     ordered = sorted(clips, key=lambda clip: clip.id)
     rows: list[CachedClip] = []
     rejections: list[Rejection] = []
     with files.atomic_path(array) as temporary:
-        writer = ArrayWriter(temporary, height, width)
-        for clip in progress(ordered, what="cache frames", unit="clip"):
-            frames, indices, reason = np.zeros((0, height, width, 3), np.uint8), list[int](), ""
-            try:
-                raw, indices = read(clip)
-                frames = resize(raw, height, width)
-            except MediaError as error:
-                reason = error.reason
-                rejections.append(
-                    Rejection(
-                        stage="cache_frames", reason=reason, case=clip.case, where=clip.path, detail=error.problem
-                    )
+        writer = RowWriter(temporary, (height, width, 3), np.dtype(np.uint8))
+        results = progress(decode(ordered), what="cache frames", unit="clip", total=len(ordered))
+        for clip, result in zip(ordered, results, strict=True):
+            reason = ""
+            if isinstance(result, Refused):
+                reason = result.reason
+                rejections.append(_rejection(clip, result))
+                _check_share(rejections, len(ordered), max_rejected)
+                result = Decoded(
+                    frames=np.zeros((0, height, width, 3), np.uint8), indices=(), decoder="", decoder_version=""
                 )
             rows.append(
                 CachedClip(
@@ -152,31 +138,39 @@ def write_shard(
                     case=clip.case,
                     array=os.path.relpath(array, manifest.parent),
                     row=writer.rows,
-                    n_frames=len(frames),
+                    n_frames=len(result.frames),
                     height=height,
                     width=width,
-                    indices=tuple(indices),
-                    frame_seconds=_spacing(indices, clip.fps),
+                    indices=result.indices,
+                    frame_seconds=_spacing(result.indices, clip.fps),
                     clip_sha256=clip.sha256,
-                    pixels_sha256=hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest(),
-                    decoder=decoder[0],
-                    decoder_version=decoder[1],
+                    pixels_sha256=hashlib.sha256(np.ascontiguousarray(result.frames).data).hexdigest(),
+                    decoder=result.decoder,
+                    decoder_version=result.decoder_version,
                     rejected=reason,
                 )
             )
-            writer.append(frames)
+            writer.append(result.frames)
         writer.close()
-        if len(rejections) > max_rejected * len(ordered):
-            first = rejections[0]
-            raise InputError(
-                f"{len(rejections)} of {len(ordered)} clips cannot be used, {max_rejected:.0%} may: {first.detail}",
-                where=first.where,
-                fix="repair the clips, or raise max_rejected",
-            )
         # An old manifest must never describe a new array.
         manifest.unlink(missing_ok=True)
     records.write(manifest, rows)
     return rejections
+
+
+def _rejection(clip: Clip, refused: Refused) -> Rejection:
+    return Rejection(
+        stage="cache_frames", reason=refused.reason, case=clip.case, where=clip.path, detail=refused.problem
+    )
+
+
+def _check_share(rejections: Sequence[Rejection], clips: int, allowed: float) -> None:
+    if len(rejections) > allowed * clips:
+        raise InputError(
+            f"at least {len(rejections)} of {clips} clips cannot be used, {allowed:.0%} may: {rejections[0].detail}",
+            where=rejections[0].where,
+            fix="repair the clips, or raise max_rejected",
+        )
 
 
 def _spacing(indices: Sequence[int], fps: float) -> float:

@@ -12,7 +12,7 @@ A mirrored display matrix is turned but not mirrored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,6 +63,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                     fix="is it a sound recording? name the video file in its place",
                 )
             yield container, videos[0]
+    except MemoryError:  # libav's is also an FFmpegError: the file may be sound
+        raise
     except av.error.FFmpegError as error:
         if _without_index(path, error):
             raise MediaError(
@@ -93,14 +95,18 @@ def _without_index(path: Path, error: av.error.FFmpegError) -> bool:
     return b"ftyp" in seen and b"moov" not in seen
 
 
-def decode(path: Path) -> Iterator[VideoFrame]:
+def decode(path: Path, *, threads: int = 0) -> Iterator[VideoFrame]:
     """Yields all frames of a file in display order, as they were recorded (not yet upright).
 
     Of a file that is cut off or damaged, the frames that can be decoded:
     callers know how many they expect.
+
+    Args:
+        threads: for decoding; 0: one a core.
     """
     with open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
         yield from decode_packets(container.demux(stream))
 
 
@@ -123,6 +129,67 @@ def upright(image: npt.NDArray[np.generic], rotation: int) -> npt.NDArray[np.gen
     return np.rot90(image, k=round(rotation / 90))
 
 
+def upright_rgb(frame: VideoFrame, path: Path) -> Frames:
+    """Converts a decoded frame to RGB as a viewer sees it, uint8 [height, width, 3].
+
+    Raises:
+        MediaError: media_unreadable, naming the file: there is no such conversion.
+    """
+    try:
+        image = frame.to_ndarray(format="rgb24")
+    except MemoryError:
+        raise
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaError(
+            f"its pictures ({frame.format.name}) cannot be converted to RGB: {error}",
+            reason="media_unreadable",
+            where=path,
+            fix=_BROKEN,
+        ) from error
+    return np.ascontiguousarray(upright(image, frame.rotation), dtype=np.uint8)
+
+
+def pick(path: Path, wanted: Collection[int], *, threads: int = 0) -> Iterator[tuple[int, Frames]]:
+    """Decodes a file from its first frame on and yields the wanted frames as they come.
+
+    Args:
+        path: a video file, or an image (frame 0).
+        wanted: frame numbers from 0 in display order.
+        threads: for decoding; 0: one a core.
+
+    Yields:
+        Number and RGB picture, uint8 [height, width, 3], in ascending order.
+
+    Raises:
+        ValueError: no number is wanted, or a negative one.
+        MediaError: the file cannot be read, ends before the last wanted frame, or
+            changes its picture size on the way.
+    """
+    if not wanted or min(wanted) < 0:
+        raise ValueError(f"frame numbers must be 0 or more, and at least one: {sorted(wanted)}")
+    last, count, size = max(wanted), 0, None
+    for number, frame in enumerate(decode(path, threads=threads)):
+        count = number + 1
+        if number in wanted:
+            image = upright_rgb(frame, path)
+            if size not in (None, image.shape):
+                raise MediaError(
+                    "the picture size changes within the file", reason="size_changes", where=path, fix=_BROKEN
+                )
+            size = image.shape
+            yield number, image
+        if number >= last:
+            return
+    raise too_short(path, last, count)
+
+
+def too_short(path: Path, last: int, count: int) -> MediaError:
+    """Returns the refusal of a file that ends before frame ``last``."""
+    return MediaError(
+        f"frame {last} is wanted, the file has {count}", reason="truncated", where=path, fix="cut the clip again"
+    )
+
+
 def read_frames(path: Path, indices: Sequence[int]) -> Frames:
     """Decodes the frames with the given numbers.
 
@@ -138,21 +205,5 @@ def read_frames(path: Path, indices: Sequence[int]) -> Frames:
         MediaError: the file cannot be read, ends before the last index, or
             changes its picture size on the way.
     """
-    if not len(indices) or min(indices) < 0:
-        raise ValueError(f"frame numbers must be 0 or more, and at least one: {list(indices)}")
-    wanted, last = set(indices), max(indices)
-    got: dict[int, npt.NDArray[np.generic]] = {}
-    count = 0
-    for number, frame in enumerate(decode(path)):
-        count = number + 1
-        if number in wanted:
-            got[number] = upright(frame.to_ndarray(format="rgb24"), frame.rotation)
-        if number >= last:
-            break
-    if count <= last:
-        raise MediaError(
-            f"frame {last} is wanted, the file has {count}", reason="truncated", where=path, fix="cut the clip again"
-        )
-    if len({image.shape for image in got.values()}) > 1:
-        raise MediaError("the picture size changes within the file", reason="size_changes", where=path, fix=_BROKEN)
-    return np.ascontiguousarray(np.stack([got[number] for number in indices]), dtype=np.uint8)
+    got = dict(pick(path, set(indices)))
+    return np.stack([got[number] for number in indices])
