@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support import run_script
+from support import SCRIPTS, run_script
 from suture import model_folder, records
-from suture.errors import InputError
+from suture.errors import InputError, SutureError
 from suture.prediction import chunk_of, shuffled_clips
-from suture.records import Prediction, Sample, Turn
+from suture.records import Clip, Prediction, Rejection, Sample, Turn
 from toy_clips import cache_arguments, make_toy
 
 
@@ -27,6 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = ["--train", root / "train" / "samples.jsonl", "--frames-cache", root / "train" / "shard-0.jsonl"]
     where = ["--model", root / "base", "--output", root / "checkpoint", "--work-dir", root / "work"]
     batch = ["--batch-size", 8, "--gradient-accumulation-steps", 1, "--max-grad-norm", 1, "--precision", "fp32"]
+    batch += ["--no-use-qlora", "--no-gradient-checkpointing", "--frames", 4]
     steps = ["--max-steps", 160, "--learning-rate", 1e-3, "--augment", "--shuffle-turns", "--adam-beta2", 0.98]
     arguments = ["--family", "qwen2_5_vl", *data, *where, *batch, *steps]
     assert train.main(train.parser().parse_args([str(a) for a in arguments])) == 0
@@ -43,6 +48,13 @@ def predict(run: Path, out: Path, *more: object) -> list[Prediction]:
     command.main(command.parser().parse_args([str(a) for a in arguments]))
     found: list[Prediction] = records.read(out, Prediction)
     return found
+
+
+def ask(*flags: object) -> None:
+    """Asks about files, in this process."""
+    import predict as command
+
+    command.main(command.parser().parse_args([str(flag) for flag in flags]))
 
 
 def share_right(predictions: list[Prediction], kind: str) -> float:
@@ -96,6 +108,128 @@ def test_chunks_together_are_the_whole(run: Path, tmp_path: Path) -> None:
     whole = predict(run, tmp_path / "whole.jsonl")
     chunks = [predict(run, tmp_path / f"{k}.jsonl", "--num-chunks", 5, "--chunk", k) for k in range(5)]
     assert [p for chunk in chunks for p in chunk] == whole
+
+
+def test_what_is_drawn_depends_on_the_question_and_the_seed_alone(run: Path, tmp_path: Path) -> None:
+    # An untrained model, since a trained one is too sure of itself to draw anything else.
+    drawn = ["--model", run / "base", "--temperature", 0.8, "--top-p", 0.95, "--repetition-penalty", 1.1]
+    whole = predict(run, tmp_path / "whole.jsonl", *drawn)
+    chunks = [predict(run, tmp_path / f"{k}.jsonl", *drawn, "--num-chunks", 3, "--chunk", k) for k in range(3)]
+    assert [p for chunk in chunks for p in chunk] == whole
+    assert predict(run, tmp_path / "small.jsonl", *drawn, "--batch-size", 5) == whole
+    said = [p.prediction for p in whole]
+    assert said != [p.prediction for p in predict(run, tmp_path / "other.jsonl", *drawn, "--seed", 7)]
+    assert said != [p.prediction for p in predict(run, tmp_path / "greedy.jsonl", *drawn[:2])]
+
+
+@pytest.fixture(scope="module")
+def whole_files(run: Path) -> Path:
+    """The test clips as wanted from their first frame to their last, cached: what asking about the files shows."""
+    root = run / "whole"
+    clips: list[Clip] = records.read(run / "test" / "clips.jsonl", Clip)
+    root.mkdir()
+    records.write(root / "clips.jsonl", [replace(c, first_frame=0, n_frames=14) for c in clips])
+    (root / "clips").symlink_to(run / "test" / "clips")
+    run_script("cache_frames", *cache_arguments(root, root))
+    return root
+
+
+def test_a_folder_of_videos_is_answered_as_samples_of_them_are(
+    run: Path, whole_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples: list[Sample] = records.read(run / "test" / "samples.jsonl", Sample)
+    questions = [word for turn in samples[0].turns for word in ("--question", turn.question)]
+    expected = predict(run, tmp_path / "samples.jsonl", "--frames-cache", whole_files / "shard-0.jsonl")
+    media = tmp_path / "media"
+    shutil.copytree(run / "test" / "clips", media)
+    (media / "notes.txt").write_text("not a video")
+    (media / "broken.mp4").write_bytes(b"no video either")
+    flags = ["--model", run / "model", "--media", media, "--max-new-tokens", 16, *questions]
+    outputs = ["--output", tmp_path / "files.jsonl", "--rejected", tmp_path / "rejected.jsonl"]
+    ask(*flags, *outputs, "--batch-size", 5)
+    printed = capsys.readouterr()
+    found: list[Prediction] = records.read(tmp_path / "files.jsonl", Prediction)
+    assert [(Path(p.id).stem, p.turn, p.question, p.prediction) for p in found] == [
+        (p.id, p.turn, p.question, p.prediction) for p in expected
+    ]
+    assert found[0].id == found[0].case == "case_2000/case_2000_0.mp4"
+    assert {p.answer for p in found} == {""}
+    rejected: list[Rejection] = records.read(tmp_path / "rejected.jsonl", Rejection)
+    assert [(one.where, one.reason) for one in rejected] == [("broken.mp4", "media_unreadable")]
+    assert "broken.mp4 is left out: not readable as video" in printed.err
+    assert "24 questions answered, 0 answers cut off at 16 tokens; 1 files left out" in printed.out
+    assert "1 files are neither video nor image: notes.txt" in printed.out
+    with pytest.raises(InputError, match="1 of 13 files cannot be used, 5% may"):
+        ask(*flags, "--output", tmp_path / "none.jsonl", "--max-rejected", 0.05)
+    assert not (tmp_path / "none.jsonl").exists()
+    chunks = []
+    for k in range(3):
+        ask(*flags, "--output", tmp_path / "chunk.jsonl", "--num-chunks", 3, "--chunk", k, "--max-rejected", 0.25)
+        chunks += records.read(tmp_path / "chunk.jsonl", Prediction)
+    assert chunks == found
+
+
+def test_the_answer_about_one_file_is_all_that_is_printed(run: Path) -> None:
+    clip = sorted((run / "test" / "clips").rglob("*.mp4"))[0]
+    arguments = [
+        sys.executable,
+        SCRIPTS / "predict.py",
+        "--model",
+        run / "model",
+        "--media",
+        clip,
+        "--max-new-tokens",
+        16,
+    ]
+    questions = ["--question", "Which color is shown?", "--question", "Is it red?"]
+    done = subprocess.run([str(word) for word in [*arguments, *questions]], capture_output=True, text=True, check=True)
+    assert done.stdout == "The color is red.\nyes\n"
+    assert "2 questions answered" in done.stderr
+
+
+def test_frames_are_those_that_the_model_folder_names(run: Path, tmp_path: Path) -> None:
+    clip = sorted((run / "test" / "clips").rglob("*.mp4"))[0]
+    one = ["--media", clip, "--max-new-tokens", 4, "--output", tmp_path / "out.jsonl"]
+    model = tmp_path / "model"
+    shutil.copytree(run / "model", model)
+    card = {k: v for k, v in model_folder.read_card(model).items() if k not in ("schema", "frames")}
+    model_folder.write_card(model, **card)
+    with pytest.raises(InputError, match=r"give --fps F or --frames N, and --size H W \(published: --fps 2 --size 224"):
+        ask("--model", model, *one)
+    model_folder.write_card(model, **card, frames={"count": 4, "height": 56, "width": 56})
+    ask("--model", model, *one)
+    (found,) = records.read(tmp_path / "out.jsonl", Prediction)
+    assert found.question == "What do you see in the video?"
+    with pytest.raises(InputError, match="do not divide into visual tokens"):
+        ask("--model", model, *one, "--size", 50, 50)
+    # At its own rate and above, each frame of the file is shown: 28 visual tokens, and no frame is dropped.
+    with pytest.raises(InputError, match=r"14 frames would be shown of its 1 s, \d+ fit the model"):
+        ask("--model", model, *one, "--fps", 20, "--max-new-tokens", 1990)
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--media", ".", "--frames-cache", "x"], "--frames-cache would do nothing"),
+        (["--media", ".", "--video", "shuffled"], "--video would do nothing"),
+        (["--media", "."], "where should the predictions go"),
+        (["--samples", "x", "--fps", 2], "--fps would do nothing"),
+        (["--samples", "x", "--question", "What?"], "--question would do nothing"),
+        (["--samples", "x", "--output", "y"], "frames of samples come from a cache"),
+        (["--media", "x.mp4", "--batch-size", 0], "--batch-size must be above 0"),
+        (["--media", "x.mp4"], "no such file or folder"),
+        (["--media", __file__], "there is no folder models/typo"),
+        (["--media", __file__, "--revision", "main"], "not pinned"),
+        (["--media", __file__, "--temperature", -1], "--temperature"),
+        (["--media", __file__, "--temperature", "inf"], "--temperature"),
+        (["--media", __file__, "--top-p", 0.9], "with temperature 0 nothing is drawn"),
+    ],
+)
+def test_what_would_do_nothing_or_is_not_there_is_said_before_anything_is_loaded(
+    flags: list[object], problem: str
+) -> None:
+    with pytest.raises(SutureError, match=problem):
+        ask("--model", "models/typo", *flags)
 
 
 def test_answers_that_did_not_end_are_marked_and_counted(

@@ -1,91 +1,236 @@
-"""Asks a model the questions of samples about their clips.
+"""Asks a model about videos: the questions of samples, or one's own about any file.
 
 Run as:
     python workflow/scripts/predict.py --model models/tuned --samples test.jsonl \\
         --frames-cache cache/shard-*.jsonl --output predictions.jsonl
+    python workflow/scripts/predict.py --model models/tuned --media clip.mp4 --question "Which phase is it?"
+    python workflow/scripts/predict.py --model models/tuned --media videos/ --output answers.jsonl
 
-Answers are greedy. By default (--history own) a clip's questions are one
-conversation, as in training, with the model's own earlier answers in it; gold
-answers are never shown, since from the phase alone the instruments can be
-guessed. --history none asks each question on its own: right for models trained
-with --shuffle-turns or on single questions, while one trained on a fixed order
-of turns cannot answer its second question first (measured: 0 of 120).
---video shuffled shows each clip another one's frames: a score that does not
-fall did not come from looking.
+--media takes a video, an image, or a folder, which is searched with all folders
+in it. Frames are chosen as in the model's training, which its folder tells;
+where it does not, --fps or --frames and --size are needed. A file that cannot
+be read costs itself alone, counted. The answer about a single file is printed
+where there is no --output. Without --question it is asked what the published
+notebook asks: What do you see in the video?
+
+Answers are greedy unless --temperature is above 0. What is drawn for a question
+then depends on --seed, the file or sample and the question's number: not on
+chunks, and on the batch size no more than sums of numbers do.
+
+By default (--history own) the questions about a clip are one conversation, as
+in training, with the model's own earlier answers in it; gold answers are never
+shown, since from the phase alone the instruments can be guessed. --history none
+asks each question on its own: right for models trained with --shuffle-turns or
+on single questions, while one trained on a fixed order of turns cannot answer
+its second question first (measured: 0 of 120). --video shuffled shows each clip
+another one's frames: a score that does not fall did not come from looking.
+
+--adapter puts a LoRA adapter on the model, without merging it: a checkpoint of
+train.py, a folder of export_model.py, or a published one, also where its
+tensors have the names of former versions of the library. Each tensor must find
+its place. A hub id needs the commit; a token for what is gated comes from the
+environment variable HF_TOKEN only.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from suture import libraries, model_folder, records, registry
-from suture.cli import Parser, run
+from suture import free_media, libraries, records, registry
+from suture.asked_model import Chosen, choose, load
+from suture.cli import Parser, run, share
 from suture.config.flags import add_flags, from_args
 from suture.config.generation import Generation
 from suture.errors import InputError
-from suture.records import Sample
+from suture.progress import say
+from suture.records import Prediction, Sample
 
 
 def parser() -> Parser:
-    p = Parser(__doc__)
+    p = Parser(__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="folder of export_model.py or fetch_weights.py"
+        "--model", required=True, metavar="DIR|ID", help="folder of export_model.py or fetch_weights.py, or a hub id"
     )
-    p.add_argument("--samples", type=Path, required=True, metavar="FILE", help="samples whose questions are asked")
-    p.add_argument("--frames-cache", type=Path, nargs="+", required=True, metavar="FILE", help="cache_frames manifests")
-    p.add_argument("--output", type=Path, required=True, metavar="FILE", help="predictions to write")
-    p.add_argument("--family", metavar="NAME", help="model family; default: what the model folder says")
-    p.add_argument("--history", choices=["own", "none"], default="own", help="what stands before a question")
-    p.add_argument("--video", choices=["real", "shuffled"], default="real", help="whose frames are shown")
-    p.add_argument("--batch-size", type=int, default=16, metavar="N", help="questions answered at once")
-    p.add_argument("--num-chunks", type=int, default=1, metavar="N", help="parts the samples are divided into")
-    p.add_argument("--chunk", type=int, default=0, metavar="K", help="the part to answer, from 0")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads; equal runs need an equal number")
+    p.add_argument("--revision", metavar="COMMIT", help="commit of a hub model")
+    p.add_argument("--adapter", metavar="DIR|ID", help="LoRA adapter to put on the model")
+    p.add_argument("--adapter-revision", metavar="COMMIT", help="commit of a hub adapter")
+    p.add_argument("--family", metavar="NAME", help="model family (default: what the model folder says)")
+    p.add_argument(
+        "--system-prompt", metavar="TEXT", help="default: the text stored with adapter or model, else the family's"
+    )
+    asked = p.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--samples", type=Path, metavar="FILE", help="samples whose questions are asked")
+    asked.add_argument(
+        "--media", type=Path, metavar="FILE|DIR", help="video or image to ask about, or a folder of them"
+    )
+    p.add_argument(
+        "--output", type=Path, metavar="FILE", help="predictions to write; optional for a single --media file"
+    )
+    p.add_argument("--history", choices=["own", "none"], default="own", help="what stands before a question (own)")
+    p.add_argument("--batch-size", type=int, default=16, metavar="N", help="questions answered at once (16)")
+    p.add_argument(
+        "--num-chunks", type=int, default=1, metavar="N", help="parts the samples or files are divided into (1)"
+    )
+    p.add_argument("--chunk", type=int, default=0, metavar="K", help="the part to answer, from 0 (0)")
+    p.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="CPU threads; equal runs need an equal number (1)"
+    )
+    ours = p.add_argument_group("with --samples")
+    ours.add_argument("--frames-cache", type=Path, nargs="+", metavar="FILE", help="cache_frames manifests; required")
+    ours.add_argument("--video", choices=["real", "shuffled"], help="whose frames are shown (real)")
+    free = p.add_argument_group("with --media")
+    free.add_argument(
+        "--question", action="append", metavar="TEXT", help="asked about each file; given again: the next one"
+    )
+    sampling = free.add_mutually_exclusive_group()
+    sampling.add_argument("--frames", type=int, metavar="N", help="frames a file, evenly spaced (as in training)")
+    sampling.add_argument("--fps", type=float, metavar="F", help="frames a second of video (as in training)")
+    free.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="size of the frames in pixels (as in training)"
+    )
+    free.add_argument("--workers", type=int, metavar="N", help="processes that decode files (1)")
+    free.add_argument("--seconds-per-file", type=float, metavar="S", help="time limit for decoding one file (600)")
+    free.add_argument("--max-rejected", type=share, metavar="SHARE", help="largest share of unusable files (0.1)")
+    free.add_argument("--rejected", type=Path, metavar="FILE", help="write the files left out, with reasons")
     add_flags(p, Generation)
     return p
 
 
+SAMPLES_ONLY = ("frames_cache", "video")
+MEDIA_ONLY = ("question", "frames", "fps", "size", "workers", "seconds_per_file", "max_rejected", "rejected")
+
+
 def main(args: argparse.Namespace) -> None:
+    _check(args)
+    generation = cast(Generation, from_args(args, Generation))
+    if args.samples:
+        _ask_samples(args, generation)
+    else:
+        _ask_about_files(args, generation)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuses flags that do not exist together or would do nothing."""
     if not 0 <= args.chunk < args.num_chunks:
         raise InputError(f"--chunk {args.chunk} does not exist: with --num-chunks {args.num_chunks} it is 0 to K - 1")
-    if args.batch_size < 1:
-        raise InputError("--batch-size must be above 0")
-    generation = cast(Generation, from_args(args, Generation))
+    for name in ("batch_size", "threads", "workers", "seconds_per_file"):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise InputError(f"--{name.replace('_', '-')} must be above 0")
+    source, others = ("--samples", MEDIA_ONLY) if args.samples else ("--media", SAMPLES_ONLY)
+    if idle := [name for name in others if getattr(args, name) is not None]:
+        raise InputError(f"with {source}, --{idle[0].replace('_', '-')} would do nothing", fix="leave it out")
+    if args.samples and not args.frames_cache:
+        raise InputError("the frames of samples come from a cache", fix="give --frames-cache FILE ...")
+    if not args.output and (args.samples or args.media.is_dir()):
+        raise InputError("where should the predictions go?", fix="give --output FILE")
+
+
+def _choose(args: argparse.Namespace) -> Chosen:
+    return choose(
+        args.model,
+        revision=args.revision,
+        adapter=args.adapter,
+        adapter_revision=args.adapter_revision,
+        family=args.family,
+    )
+
+
+def _ask_samples(args: argparse.Namespace, generation: Generation) -> None:
     samples: list[Sample] = records.read(args.samples, Sample)
     records.check_unique([sample.id for sample in samples], what="sample", where=args.samples)
-    family = args.family or model_folder.read_card(args.model).get("family")
-    if family is None:
-        raise InputError("the folder does not say which family it is of", where=args.model, fix="give --family NAME")
+    chosen = _choose(args)
 
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
     from suture.frames import FrameCache
     from suture.prediction import chunk_of, predict, shuffled_clips
-    from suture.pretrained import placement
-    from suture.training.data import check_samples, usable
+    from suture.training.data import check_samples, usable, video_of
 
     cache = FrameCache(args.frames_cache)
     samples, left_out = usable(samples, cache, where=args.samples)
     if left_out:
         print(f"{len(left_out)} samples left out, their clips were rejected by cache_frames: {left_out[0].where}, ...")
-    device, dtype = placement(args.model)
-    model = registry.family(family).load(args.model, dtype=dtype)
-    model.model.to(device)
+    model = load(chosen, args.system_prompt)
     check_samples(samples, model, cache, where=args.samples)
+    instead = shuffled_clips(samples) if args.video == "shuffled" else {}
     predictions = predict(
         model,
         chunk_of(samples, chunk=args.chunk, chunks=args.num_chunks),
-        cache,
+        lambda clip: video_of(cache, instead.get(clip, clip)),
         history=args.history,
         generation=generation,
         batch_size=args.batch_size,
-        clip_of=shuffled_clips(samples) if args.video == "shuffled" else None,
     )
     records.write(args.output, predictions)
+    print(_counted(predictions, generation))
+
+
+def _ask_about_files(args: argparse.Namespace, generation: Generation) -> None:
+    found, others = free_media.find(args.media)
+    chosen = _choose(args)
+    settings = free_media.frame_settings(
+        chosen.card,
+        count=args.frames,
+        fps=args.fps,
+        size=args.size,
+        where=chosen.where,
+        hint=_published(chosen.family),
+    )
+
+    libraries.prepare(threads=args.threads)
+    # Not before: they import torch.
+    from suture.asking import QUESTION, ask, conversation, most_frames
+    from suture.prediction import chunk_of
+
+    model = load(chosen, args.system_prompt)
+    model.check_size(settings.height, settings.width)
+    samples = [conversation(name, args.question or [QUESTION]) for name in found]
+    most = most_frames(model, samples[0].turns, settings, generation)
+    samples = chunk_of(samples, chunk=args.chunk, chunks=args.num_chunks)
+    predictions, rejections = ask(
+        model,
+        samples,
+        free_media.read_all(
+            [found[sample.clip] for sample in samples],
+            settings,
+            most=most,
+            workers=args.workers or 1,
+            seconds=args.seconds_per_file or 600,
+        ),
+        history=args.history,
+        generation=generation,
+        batch_size=args.batch_size,
+        max_rejected=0.1 if args.max_rejected is None else args.max_rejected,
+    )
+    if args.rejected:
+        records.write(args.rejected, rejections)
+    if args.output is None:
+        print("\n".join(prediction.prediction for prediction in predictions))
+        say(_counted(predictions, generation))
+        return
+    records.write(args.output, predictions)
+    print(f"{_counted(predictions, generation)}; {len(rejections)} files left out")
+    if others:
+        print(
+            f"{len(others)} files are neither video nor image: {', '.join(others[:10])}{', ...' if others[10:] else ''}"
+        )
+
+
+def _published(family: str) -> str:
+    """Words the settings of the family's published model, where there is one."""
+    known = registry.literals("model family", family).get("PUBLISHED", {})
+    if not {"fps", "size"} <= known.keys():
+        return ""
+    return f" (published: --fps {known['fps']:g} --size {known['size'][0]} {known['size'][1]})"
+
+
+def _counted(predictions: Sequence[Prediction], generation: Generation) -> str:
     truncated = sum(prediction.truncated for prediction in predictions)
-    print(f"{len(predictions)} questions answered, {truncated} answers cut off at {generation.max_new_tokens} tokens")
+    return f"{len(predictions)} questions answered, {truncated} answers cut off at {generation.max_new_tokens} tokens"
 
 
 if __name__ == "__main__":

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from suture.config.generation import Generation
 from suture.errors import InputError
-from suture.frames import FrameCache
-from suture.models.base import Example, Reply, VideoModel
+from suture.models.base import Example, Features, Reply, Video, VideoModel
 from suture.progress import progress
 from suture.records import Prediction, Sample
-from suture.training.data import video_of
 
 History = Literal["own", "none"]
 
@@ -22,12 +20,12 @@ History = Literal["own", "none"]
 def predict(
     model: VideoModel,
     samples: Sequence[Sample],
-    cache: FrameCache,
+    shown: Callable[[str], Video | Features],
     *,
     history: History,
     generation: Generation,
     batch_size: int,
-    clip_of: Mapping[str, str] | None = None,
+    bar: bool = True,
 ) -> list[Prediction]:
     """Answers each turn of each sample, in batches.
 
@@ -36,14 +34,14 @@ def predict(
 
     Args:
         model: the model.
-        samples: their frames are in ``cache``.
-        cache: the frames.
+        samples: what to ask about which clip.
+        shown: gives what is shown for a clip.
         history: ``own``: a question comes after the model's own answers to the
             questions before it, as in training, where all turns of a clip are
             one conversation. ``none``: each question on its own.
         generation: how to answer; an answer that had not ended at its longest is marked ``truncated``.
         batch_size: questions answered at once.
-        clip_of: for each clip, the clip to show in its place.
+        bar: draw a progress bar.
 
     Returns:
         Predictions sorted by sample id and turn.
@@ -57,14 +55,13 @@ def predict(
         earlier = range(number) if history == "own" else range(0)
         turns = [replace(sample.turns[i], answer=said[sample.id, i].text) for i in earlier]
         question = replace(sample.turns[number], answer="")
-        video = video_of(cache, clip_of[sample.clip] if clip_of else sample.clip)
-        example = model.encode([*turns, question], video, for_reply=True)
+        example = model.encode([*turns, question], shown(sample.clip), for_reply=True)
         if len(example.input_ids) + generation.max_new_tokens > model.max_length:
             raise InputError(
-                f"question {number} has {len(example.input_ids)} tokens; with {generation.max_new_tokens} for the answer "
-                f"that is more than the model's {model.max_length}",
+                f"question {number} has {len(example.input_ids)} tokens; with {generation.max_new_tokens} for the "
+                f"answer that is more than the model's {model.max_length}",
                 where=f"sample {sample.id}",
-                fix="lower --max-new-tokens, cache fewer frames, or use --history none",
+                fix="lower --max-new-tokens, show fewer frames, or use --history none",
             )
         return example
 
@@ -76,7 +73,7 @@ def predict(
         for level in (levels if history == "own" else [questions])
         for at in range(0, len(level), batch_size)
     ]
-    for batch in progress(batches, what="predict", unit="batch"):
+    for batch in progress(batches, what="predict", unit="batch") if bar else batches:
         inputs = model.collate([prompt(sample, number) for sample, number in batch], pad_left=True)
         replies = model.generate(inputs, generation, [draw_seed(generation, *question) for question in batch])
         said |= {(sample.id, number): reply for (sample, number), reply in zip(batch, replies, strict=True)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Generation(BaseModel):
@@ -12,11 +14,23 @@ class Generation(BaseModel):
 
     max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens; a longer one is counted as cut off.")
     temperature: float = Field(
-        0.0, ge=0, description="0: the likeliest word each time; above 0: drawn, the more freely the higher."
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="0: the likeliest word each time; above 0: drawn, the more freely the higher.",
     )
     top_p: float = Field(1.0, gt=0, le=1, description="Draw among the likeliest words that together have this share.")
     top_k: int = Field(0, ge=0, description="Draw among this many likeliest words; 0: among all.")
     repetition_penalty: float = Field(
-        1.0, gt=0, description="Above 1, words that were said already become less likely; 1: no penalty."
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Above 1, words that were said already become less likely; 1: no penalty.",
     )
     seed: int = Field(42, description="Seed of the draws; each question has a stream of its own.")
+
+    @model_validator(mode="after")
+    def _drawn_from(self) -> Self:
+        if self.temperature == 0 and (self.top_p < 1 or self.top_k):
+            raise ValueError("top_p and top_k would do nothing: with temperature 0 nothing is drawn")
+        return self

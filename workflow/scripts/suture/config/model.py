@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from suture import registry
 from suture.config.features import refusal
 from suture.config.generation import Generation
+from suture.config.publishing import PushToHub
 from suture.config.training import Train, with_family_defaults
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -139,6 +140,16 @@ class Frames(Section):
     fps: float | None = Field(None, gt=0, description="Frames a second of clip, as the published script samples.")
     height: int = Field(224, ge=28, description="Height of the cached frames, in pixels.")
     width: int = Field(224, ge=28, description="Width of the cached frames, in pixels.")
+    decoder: Literal["auto", "decord", "pyav"] = Field(
+        "auto",
+        description="`auto`: decord, and PyAV where decord fails. Which of them it was is recorded for each clip.",
+    )
+    seconds_per_clip: float = Field(
+        120,
+        ge=1,
+        le=86400,
+        description="Time limit of one decoder on one clip; a clip that takes longer is left out, counted.",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Frames:
@@ -149,13 +160,20 @@ class Frames(Section):
     @property
     def key(self) -> str:
         """Name of the cache folder: experiments with equal settings share one cache."""
-        sampling = f"n{self.count}" if self.count is not None else f"fps{self.fps}"
-        return f"{sampling}-{self.width}x{self.height}"
+        parts = [f"n{self.count}" if self.count is not None else f"fps{self.fps}"]
+        parts += [self.decoder] if self.decoder != "auto" else []
+        parts += [f"{self.seconds_per_clip:g}s"] if self.seconds_per_clip != 120 else []
+        return f"{'.'.join(parts)}-{self.width}x{self.height}"
 
     @property
     def sampling(self) -> str:
         """The sampling as flags of cache_frames.py."""
         return f"--frames {self.count}" if self.count is not None else f"--fps {self.fps}"
+
+    @property
+    def decoding(self) -> str:
+        """How they are decoded, as flags of cache_frames.py."""
+        return f"--decoder {self.decoder} --seconds-per-clip {self.seconds_per_clip:g}"
 
     @property
     def size(self) -> list[int]:
@@ -199,6 +217,9 @@ class Experiment(Section):
     )
     train: Train = Field(description="Training options; a default is the family's published one where it has its own.")
     predict: Predict = Field(default_factory=Predict, description="Prediction options.")
+    push_to_hub: PushToHub | None = Field(
+        None, description="Push the scored model to the hub (published: --push_to_hub); the token comes from HF_TOKEN."
+    )
 
     @model_validator(mode="before")
     @classmethod

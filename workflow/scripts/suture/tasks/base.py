@@ -64,6 +64,9 @@ class Measure:
 class Task(Protocol):
     """A module in ``suture/tasks``."""
 
+    PIPELINE_TAG: str
+    """The hub's word for such models. A literal: it is read without an import."""
+
     def check(self, rows: Sequence[Row]) -> None:
         """Refuses rows that this task cannot score.
 

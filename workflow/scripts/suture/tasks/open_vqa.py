@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from suture.errors import InputError
 from suture.tasks.base import Measure, Row, mean_measure
 
+PIPELINE_TAG = "video-text-to-text"
 EXACT = "share of answers that equal the gold answer, character by character"
 NORMALISED = (
     "share of answers that equal the gold answer once both are put into Unicode form NFC and lower case "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from transformers import set_seed
 
-from suture import files
+from suture import files, model_folder
 from suture.config.training import Train
 from suture.errors import InputError, SutureError
 from suture.models.base import VideoModel
@@ -208,6 +209,24 @@ def save(model: Any, folder: Path) -> None:
     config = copy.copy(model.peft_config["default"])
     config.inference_mode = True
     config.save_pretrained(str(folder))
+
+
+def copy_to(checkpoint: Path, folder: Path) -> None:
+    """Copies the adapters of a checkpoint, its best ones where they were kept, with the card that predict.py reads.
+
+    Raises:
+        InputError: it has none: all weights were trained.
+    """
+    best = checkpoint / "best"
+    source = best if best.is_dir() else checkpoint
+    if not (source / WEIGHTS).is_file():
+        raise InputError(
+            "no adapters in the checkpoint", where=checkpoint, fix="leave out --save-adapter, or train LoRA"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (source / CONFIG, source / WEIGHTS, checkpoint / model_folder.CARD):
+        with files.atomic_path(folder / path.name) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def restore(model: Any, folder: Path) -> None:
