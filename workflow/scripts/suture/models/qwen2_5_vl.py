@@ -235,6 +235,8 @@ class Qwen25VL(VisionLanguageModel):
         super().__init__(model, processor, system_prompt, end=END)
         self.language_model = LANGUAGE_MODEL
         self.towers = TOWERS
+        # Kept from before adapters wrap the model.
+        self._rope_index = model.model.get_rope_index
         video = processor.video_processor
         self._grid = {"patch": video.patch_size, "merge": video.merge_size, "temporal": video.temporal_patch_size}
         # Mean and spread of each column of a patch: all pixels of one colour lie together.
@@ -297,7 +299,7 @@ class Qwen25VL(VisionLanguageModel):
         where = {
             name: example.media[name] for name in ("video_grid_thw", "second_per_grid_ts") if name in example.media
         }
-        in_video, _ = self.model.model.get_rope_index(ids, **self.extras(ids), **where)
+        in_video, _ = self._rope_index(ids, **self.extras(ids), **where)
         return torch.cat([torch.arange(ids.shape[1])[None, None], in_video])
 
 
