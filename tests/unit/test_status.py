@@ -46,7 +46,8 @@ def make_beat(folder: Path, **changes: Any) -> Beat:
 
 def publish(results: Path, run: str, experiment: str, segment: int, step: int, stopped: str | None = None) -> None:
     folder = results / run / "train" / experiment / f"segment-{segment}"
-    files.write_json(folder / "suture.json", {"schema": 1, "step": step, "stopped": stopped})
+    card = {"schema": 1, "step": step, "stopped": stopped, "identity": {"max_steps": 400}}
+    files.write_json(folder / "suture.json", card)
     files.write_jsonl(folder / "log.jsonl", [{"step": step, "loss": 0.5}, {"step": step, "eval_loss": 0.6}])
 
 
@@ -129,7 +130,12 @@ def test_a_run_without_its_configuration_and_an_early_stop(tmp_path: Path) -> No
     assert (one.state, one.of_segments, one.note) == ("done", None, "the training loss has stopped falling")
     configure(tmp_path, "r", "early")
     (one,) = trainings(tmp_path, NOW)[0]
-    assert (one.state, one.of_segments) == ("waiting", 2)
+    assert (one.state, one.of_segments) == ("waiting", 2)  # the segments that are left hand its checkpoint on
+    publish(tmp_path, "s", "first", 1, 200)
+    publish(tmp_path, "s", "whole", 1, 400)
+    by_name = {one.experiment: one for one in trainings(tmp_path, NOW)[0]}
+    assert (by_name["first"].state, by_name["whole"].state) == ("waiting", "done")
+    assert by_name["first"].max_steps == 400
 
 
 def test_a_broken_file_does_not_hide_the_other_trainings(results: Path) -> None:

@@ -33,6 +33,7 @@ from suture.config.flags import add_flags, from_args, given_flags
 from suture.config.training import Train, with_family_defaults
 from suture.errors import InputError
 from suture.records import Sample
+from suture.redaction import add_token_flag, refuse_token
 from suture.training import recording
 
 STARTED = time.monotonic()
@@ -111,7 +112,7 @@ def parser(family: str | None = None) -> cli.Parser:
         "--push-to-hub", action="store_true", help="refused here: push_to_hub.py pushes a model once it is scored"
     )
     p.add_argument("--hub-model-id", metavar="ID", help="see --push-to-hub")
-    p.add_argument("--hf-token", metavar="TOKEN", help="refused: a command line is seen by others; set HF_TOKEN")
+    add_token_flag(p)
     p.add_argument("--system-prompt", metavar="TEXT", help="default: the text stored with the model")
     p.add_argument("--deadline-seconds", type=float, metavar="S", help="stop with progress saved before S seconds")
     p.add_argument(
@@ -292,11 +293,7 @@ def _paths(args: argparse.Namespace, save_dir: str) -> dict[str, Path]:
 
 def _refuse_what_others_see(args: argparse.Namespace) -> None:
     """Refuses the published arguments that would put a secret or a model where it does not belong."""
-    if args.hf_token is not None:
-        raise InputError(
-            "--hf-token is not taken: command lines are seen by others and kept in logs",
-            fix="set the environment variable HF_TOKEN, and revoke a token that was typed here",
-        )
+    refuse_token(args)
     if args.push_to_hub or args.hub_model_id is not None:
         raise InputError(
             "a model is pushed when it is exported and scored, with a page that says how good it is",

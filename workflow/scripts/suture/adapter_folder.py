@@ -13,7 +13,6 @@ from typing import Any
 
 from suture import files, model_folder
 from suture.errors import InputError
-from suture.export import ADAPTER
 from suture.training.checkpoint import BEST
 
 CONFIG = "adapter_config.json"
@@ -36,11 +35,11 @@ def find(folder: Path) -> AdapterFolder:
         InputError: there is none, or it is no LoRA adapter.
     """
     card = model_folder.read_card(folder)
-    if not card and folder.name in (ADAPTER, BEST):
+    if not card and folder.name in (model_folder.ADAPTER, BEST):
         card = model_folder.read_card(folder.parent)
     path = folder
-    if (folder / ADAPTER / CONFIG).is_file():
-        path = folder / ADAPTER
+    if (folder / model_folder.ADAPTER / CONFIG).is_file():
+        path = folder / model_folder.ADAPTER
     elif card.get("best_step") is not None and (folder / BEST / CONFIG).is_file():
         path = folder / BEST  # as in an export
     if not (path / CONFIG).is_file():

@@ -13,11 +13,9 @@ from suture.training.checkpoint import BEST, STATE
 # What a checkpoint holds so that training can go on; a model has no use for it.
 _TRAINING = ["optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "log.jsonl", STATE, BEST, model_folder.CARD]
 
-ADAPTER = "adapter"
-"""The folder in a model folder that holds the adapters merged into it."""
 
 # What a base folder holds that is of the base alone.
-_OF_BASE = ["*.safetensors", "*.safetensors.index.json", ADAPTER]
+_OF_BASE = ["*.safetensors", "*.safetensors.index.json", model_folder.ADAPTER]
 _OF_BASE += [model_folder.CARD, model_folder.LIST, model_folder.PAGE]
 
 # What a checkpoint's card says that prediction or the model's page needs, where it says it.
@@ -63,9 +61,9 @@ def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1) -> s
 
             more["merged"] = merging.merge(weights, base, temporary, card, threads=threads)
             table = f"{compare(temporary, base, where=checkpoint)}; {merging.describe(more['merged'])}"
-            (temporary / ADAPTER).mkdir()
+            (temporary / model_folder.ADAPTER).mkdir()
             for path in sorted(weights.glob("adapter_*")):
-                shutil.copy2(path, temporary / ADAPTER)
+                shutil.copy2(path, temporary / model_folder.ADAPTER)
         else:
             shutil.copytree(weights, temporary, ignore=shutil.ignore_patterns(*_TRAINING), dirs_exist_ok=True)
         model_folder.write_card(

@@ -20,6 +20,8 @@ from suture.errors import InputError
 CARD = "suture.json"
 LIST = "weights.json"
 """What fetch_weights.py found: where a base is from, the digests of its files, how its tensors fit its class."""
+ADAPTER = "adapter"
+"""The folder in a model folder that holds the adapters merged into it."""
 PAGE = "README.md"
 """A model's page on the hub."""
 SCHEMA = 1

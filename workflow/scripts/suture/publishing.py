@@ -21,7 +21,6 @@ from typing import Any
 from suture import files, model_folder
 from suture.config.publishing import PushToHub
 from suture.errors import InputError
-from suture.export import ADAPTER
 from suture.redaction import has_secret
 
 SCHEMA = 1
@@ -52,7 +51,7 @@ def staged(model: Path, page: str, options: PushToHub, base: str | None) -> Iter
     Raises:
         InputError: a file holds a secret or a path of this machine, or there are no adapters to push.
     """
-    adapter = model / ADAPTER
+    adapter = model / model_folder.ADAPTER
     if options.adapter_only and not adapter.is_dir():
         raise InputError("adapter_only: the model has no adapters", where=model, fix="push the whole model")
     left_out = []
@@ -63,7 +62,7 @@ def staged(model: Path, page: str, options: PushToHub, base: str | None) -> Iter
             if path.is_dir():
                 continue
             of_base = options.adapter_only and path.parent != adapter and _matches(path.name, _OF_WHOLE_MODELS)
-            known = inner.parent in (Path(), Path(ADAPTER)) and _matches(path.name, _KNOWN)
+            known = inner.parent in (Path(), Path(model_folder.ADAPTER)) and _matches(path.name, _KNOWN)
             if of_base or not known or path.name in (model_folder.LIST, model_folder.PAGE):
                 left_out.append(inner.as_posix())
                 continue

@@ -135,6 +135,7 @@ def _training(run: Path, name: str, plan: tuple[int, int] | None, now: float) ->
         card = model_folder.read_card(published[done])
         base |= {
             "step": int(card.get("step", 0)),
+            "max_steps": max_steps or card.get("identity", {}).get("max_steps"),
             "loss": _last_loss(published[done]),
             "note": card.get("stopped") or "",
         }
@@ -142,7 +143,7 @@ def _training(run: Path, name: str, plan: tuple[int, int] | None, now: float) ->
     sign = beat.read(at_work[latest] / beat.NAME) if latest is not None else None
     if latest is not None and sign is not None:
         base |= _living(sign, now) | {"segment": latest}
-    elif done and (done == of_segments or base["step"] == max_steps or of_segments is None):
+    elif done and _is_last(base):
         base |= {"state": "done", "segment": done}
     else:
         base["state"] = "waiting" if done else "not started"
@@ -150,6 +151,15 @@ def _training(run: Path, name: str, plan: tuple[int, int] | None, now: float) ->
     if log.is_file():
         base["log"] = log.as_posix()
     return Training(**base)
+
+
+def _is_last(found: Mapping[str, Any]) -> bool:
+    """Tells whether nothing comes after the last published segment, as far as its files say."""
+    if found["max_steps"] is not None and found["step"] >= found["max_steps"]:
+        return True
+    if found["of_segments"] is not None:
+        return bool(found["segments"] == found["of_segments"])
+    return bool(found["note"]) or found["max_steps"] is None
 
 
 def _living(sign: Beat, now: float) -> dict[str, Any]:

@@ -253,6 +253,12 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _has_adapters_to_push(self) -> Experiment:
+        if self.push_to_hub and self.push_to_hub.adapter_only and not self.train.adapter:
+            raise ValueError("push_to_hub.adapter_only: no adapters are trained; add use_lora or use_qlora to train")
+        return self
+
+    @model_validator(mode="after")
     def _features_can_be_cached(self) -> Experiment:
         if self.cache_features and (reason := refusal(self.train)):
             raise ValueError(f"`cache_features` cannot be used here: {reason}")

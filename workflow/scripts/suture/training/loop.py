@@ -14,15 +14,19 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
 
 from suture.config.training import Train
 from suture.errors import InputError
-from suture.features import FeatureCache, check_frozen
+from suture.features import FeatureCache, arithmetic_of, check_frozen
 from suture.models.base import VideoModel
 from suture.pretrained import load_model
 from suture.records import Sample
 from suture.training import adapters, checkpoint, towers
 from suture.training.callbacks import Bar, NoneWithoutGradient, OnSave, StopAt, StopInTime, StopOnNaN
 from suture.training.data import MediaCache, Positions, TrainingSet, ValidationSet
+from suture.training.probe import Probe
 from suture.training.stopping import StopEarly, best_step, reason_to_stop
 from suture.training.trackers import tracker
+
+# The other way gives no gradient below inputs that need none, as a frozen base's.
+CHECKPOINTING = {"use_reentrant": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +116,12 @@ class Loop(Trainer):
             loss = loss * self.accelerator.num_processes
         return (loss, {}) if return_outputs else loss
 
+    def loss_of(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Computes the loss of a collated batch as a step does, before the first one."""
+        with arithmetic_of(self._options.precision, self.args.device):
+            loss: torch.Tensor = self.compute_loss(self._video_model.model, self._prepare_inputs(batch))
+        return loss
+
     def prediction_step(self, model: torch.nn.Module, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
         """Takes the validation loss only: logits of all rows would not fit in memory."""
         with torch.no_grad(), self.compute_loss_context_manager():
@@ -166,8 +176,7 @@ def arguments(options: Train, segment: Segment, *, evaluate: bool) -> TrainingAr
         # Said, or the library refuses half precision where it finds no GPU.
         use_cpu=not torch.cuda.is_available(),
         activation_checkpointing=options.gradient_checkpointing,
-        # The other way gives no gradient below inputs that need none, as a frozen base's.
-        activation_checkpointing_kwargs={"use_reentrant": False} if options.gradient_checkpointing else None,
+        activation_checkpointing_kwargs=CHECKPOINTING if options.gradient_checkpointing else None,
         seed=options.seed,
         # The order is the data set's own: see suture.training.data.
         train_sampling_strategy="sequential",
@@ -233,6 +242,7 @@ def train(
 
     Raises:
         InputError: the checkpoint to continue is of another run.
+            Or a batch does not fit the memory: the text says what would.
         TrainingFailed: the loss is not a number.
     """
     before = (
@@ -293,7 +303,12 @@ def train(
             ],
         )
         loop.remove_callback(PrinterCallback)
-        loop.train(resume_from_checkpoint=str(resume) if resume else None)
+        if options.gradient_checkpointing:
+            model.model.activation_checkpointing_enable(activation_checkpointing_kwargs=CHECKPOINTING)
+        probe = Probe(model, options, samples=data.train, lengths=data.lengths, cache=data.cache, loss=loop.loss_of)
+        print(probe.run(), flush=True)
+        with probe.explaining(lambda: loop.state.global_step):
+            loop.train(resume_from_checkpoint=str(resume) if resume else None)
         reached, early = loop.state.global_step, stop_early.reason
     if reached < segment.until_step and not early:
         print(f"stopped by {stop.reason} at step {reached} of {segment.until_step}; progress is kept", flush=True)
