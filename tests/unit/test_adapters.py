@@ -15,17 +15,25 @@ from bitsandbytes.nn.modules import Linear4bit
 from peft.tuners.lora import LoraLayer
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from transformers import BitsAndBytesConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, TrainerState
+from transformers import (
+    BitsAndBytesConfig,
+    LlavaNextVideoConfig,
+    LlavaNextVideoForConditionalGeneration,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    TrainerState,
+)
 
 from suture import cli
 from suture.config.flags import add_flags, from_args, to_flags
 from suture.config.training import Train
 from suture.errors import ConfigError, InputError, SutureError
-from suture.models import qwen2_5_vl
+from suture.models import llava_next_video, qwen2_5_vl
 from suture.models.base import Video
 from suture.records import Turn
 from suture.training import adapters, quantization
 from suture.training.callbacks import NoneWithoutGradient, TrainingFailed
+from suture.training.towers import tower_of
 
 # Two layers, of each the inputs plus outputs: q 64+64, k 64+32, v 64+32, o 64+64, and three times 64+128.
 PER_RANK = 2 * (128 + 96 + 96 + 128 + 3 * 192)
@@ -95,6 +103,21 @@ def test_the_published_model_has_as_many_adapters_as_others_count() -> None:
     # LLaMA-Factory's log of Qwen2.5-VL-7B with rank 8 on all linear layers, tower and projector frozen:
     # "trainable params: 20,185,088 || all params: 8,312,351,744".
     assert (trainable, sum(p.numel() for p in model.parameters()) + trainable) == (20_185_088, 8_312_351_744)
+
+
+def test_the_published_llava_has_as_many_adapters_as_others_count() -> None:
+    # The class's own defaults are those of llava-hf/LLaVA-NeXT-Video-7B-hf, Vicuna's among them.
+    with torch.device("meta"):
+        model = LlavaNextVideoForConditionalGeneration(LlavaNextVideoConfig())
+    towers = llava_next_video.TOWERS
+    assert {tower_of(name, towers) for name, _ in model.named_parameters()} == set(towers)
+    shape: Any = SimpleNamespace(language_model=llava_next_video.LANGUAGE_MODEL, towers=towers, unused=())
+    layers = adapters.linear_layers(model)
+    expression = adapters.target_expression(shape, layers, options(use_lora=True))
+    targets = [layers[name] for name in adapters.matched(model, layers, expression, "all-linear")]
+    # Rank 8 on all linear layers of a LLaMA-7B, as in many logs: "trainable params: 19,988,480".
+    assert sum(8 * (layer.in_features + layer.out_features) for layer in targets) == 19_988_480
+    assert len(targets) == 7 * 32
 
 
 @pytest.mark.parametrize(
