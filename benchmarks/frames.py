@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
@@ -88,6 +88,7 @@ def measure(folder: Path, size: str, n_clips: int, least: float) -> list[dict[st
     from suture.features import write_shard as write_features
     from suture.frames import CachedClip
     from suture.models import qwen2_5_vl
+    from suture.models.base import Video
     from suture.records import read
     from suture.training.data import video_of
 
@@ -130,7 +131,7 @@ def measure(folder: Path, size: str, n_clips: int, least: float) -> list[dict[st
     lines: list[CachedClip] = read(folder / "frames.jsonl", CachedClip)
     write_features(
         lines,
-        compute=lambda clip: model.features([video_of(cache, clip.clip)])[0],
+        compute=lambda clip: model.features([cast(Video, video_of(cache, clip.clip))])[0],
         maker=maker_of(model, base, "fp32"),
         manifest=folder / "features.jsonl",
         array=folder / "features.npy",
