@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 TRIES = 3
 """How many candidates of a kind are tried, from the largest that should fit on."""
 
-SAFE = 0.95
-"""Share of the memory that a suggestion may take: no two runs divide it in quite the same pieces."""
-
 WORTH = 0.1
 """Share of the memory that must be gained for another way of training to be named."""
 
@@ -83,7 +80,7 @@ def find(probe: Probe, fitting: Mapping[int, int]) -> tuple[str, list[str]]:
 
 
 def _room(probe: Probe) -> float:
-    return SAFE * probe.capacity
+    return probe.safe * probe.capacity
 
 
 def _tried(probe: Probe, step: Step) -> int | None:

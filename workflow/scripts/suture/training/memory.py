@@ -50,6 +50,9 @@ class Meter(ABC):
     kills: bool
     """Whether taking more than there is can end the process, instead of raising."""
 
+    safe: float
+    """Share of the memory that can be counted on: allocators keep pieces that fit nothing."""
+
     @abstractmethod
     def used(self) -> int:
         """Returns what is held now."""
@@ -87,6 +90,7 @@ class CudaMeter(Meter):
     """Memory of the current CUDA device. Of a card shared with others, theirs is not free."""
 
     kills = False
+    safe = 0.95
 
     def used(self) -> int:
         return int(torch.cuda.memory_allocated())
@@ -105,6 +109,7 @@ class HostMeter(Meter):
     """Resident memory of the process, as Linux counts it (proc(5): VmRSS, VmHWM, clear_refs)."""
 
     kills = True
+    safe = 0.9
 
     def used(self) -> int:
         return _kib(STATUS, "VmRSS")

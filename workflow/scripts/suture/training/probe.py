@@ -61,6 +61,7 @@ class Probe:
         self._optimizer_bytes = 0
         self._meter: Meter = meter(next(self._module.parameters()).device)
         self.capacity = self._meter.capacity()
+        self.safe = self._meter.safe
 
     def run(self) -> str:
         """Tries the longest batch. Call it before the optimiser is made: what that will keep is counted.
