@@ -15,27 +15,20 @@ import export_model
 import fetch_weights
 import predict
 import train as train_command
+from support import call
 from suture import cli, files, model_folder, registry
-from suture.vision_language import VisionLanguageModel
+from suture.training import loop
 from toy_clips import cache_arguments, make_toy
 
 STEPS = 9
 KINDS = {"full": ["--no-use-qlora"], "lora": ["--use-lora"], "qlora": ["--use-qlora"]}
 
 
-def command(module: Any, *arguments: object) -> Any:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return module.main(module.parser().parse_args([str(argument) for argument in arguments]))
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @pytest.fixture(scope="module", params=registry.names("model family"))
 def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_toy(tmp_path_factory.mktemp(request.param), clips=7)
-    command(cache_frames, *cache_arguments(root, root))
-    command(fetch_weights, "--family", request.param, "--model", "small", "--output", root / "base")
+    call(cache_frames, *cache_arguments(root, root))
+    call(fetch_weights, "--family", request.param, "--model", "small", "--output", root / "base")
     return root
 
 
@@ -48,7 +41,7 @@ def train(data: Path, out: Path, kind: str, *more: object) -> int:
     varied += ["--no-gradient-checkpointing", *KINDS[kind]]
     if kind != "full":
         varied += ["--lora-dropout", 0.1, "--lora-targets", "all-linear"]
-    code: int = command(train_command, "--family", family, *inputs, *cache, *options, *varied, *more)
+    code: int = call(train_command, "--family", family, *inputs, *cache, *options, *varied, *more)
     return code
 
 
@@ -64,11 +57,11 @@ def test_a_run_stopped_anywhere_equals_one_that_never_was(
     assert train(data, whole, kind) == cli.DONE
     losses = [line["loss"] for line in files.read_jsonl(whole / "log.jsonl") if "loss" in line]
     assert losses[-1] < losses[0]
-    # The signal comes between the two batches of step 3: the step is finished, then saved.
+    # The signal comes in the second of the two batches of step 3: the step is finished, then saved.
     made = 0
-    original = VisionLanguageModel.collate
+    original = loop.Loop.training_step
 
-    def collate(self: VisionLanguageModel, *args: Any, **kwargs: Any) -> Any:
+    def training_step(self: loop.Loop, *args: Any, **kwargs: Any) -> Any:
         nonlocal made
         made += 1
         if made == 6:
@@ -77,7 +70,7 @@ def test_a_run_stopped_anywhere_equals_one_that_never_was(
 
     # The border is in mid-epoch: after 20 of 21 samples.
     with monkeypatch.context() as patched:
-        patched.setattr(VisionLanguageModel, "collate", collate)
+        patched.setattr(loop.Loop, "training_step", training_step)
         assert train(data, first, kind, "--until-step", 5) == cli.DEADLINE
     saved = {p.name for p in Path(f"{first}-work").glob("checkpoint-*")}
     assert saved == {"checkpoint-2", "checkpoint-3"}
@@ -90,9 +83,9 @@ def test_a_run_stopped_anywhere_equals_one_that_never_was(
 def test_an_export_answers_as_the_library_loads_it(data: Path, tmp_path: Path) -> None:
     assert train(data, tmp_path / "run", "qlora", "--until-step", 2) == cli.DONE
     exported, out = tmp_path / "exported", tmp_path / "predictions.jsonl"
-    command(export_model, "--checkpoint", tmp_path / "run", "--base", data / "base", "--output", exported)
+    call(export_model, "--checkpoint", tmp_path / "run", "--base", data / "base", "--output", exported)
     asked = ["--samples", data / "samples.jsonl", "--frames-cache", data / "shard-0.jsonl", "--max-new-tokens", 8]
-    command(predict, "--model", exported, *asked, "--output", out)
+    call(predict, "--model", exported, *asked, "--output", out)
     assert len(files.read_jsonl(out)) == 14
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -105,7 +98,7 @@ def test_training_on_cached_features_is_training_on_frames(data: Path, tmp_path:
     family = model_folder.read_card(data / "base")["family"]
     made = ["--output", tmp_path / "shard-0.jsonl", "--array", tmp_path / "shard-0.npy", "--dtype", "fp32"]
     source = ["--family", family, "--model", data / "base", "--frames-cache", data / "shard-0.jsonl"]
-    command(cache_features, *source, *made)
+    call(cache_features, *source, *made)
     losses = []
     for name, more in (("frames", []), ("features", ["--features-cache", tmp_path / "shard-0.jsonl"])):
         assert train(data, tmp_path / name, "lora", "--no-augment", *more) == cli.DONE

@@ -69,7 +69,7 @@ def interrupt(data: Path, out: Path, how: signal.Signals, *more: object) -> int:
         Path(f"{out}.log").open("w") as log,
         subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as process,
     ):
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while not set(Path(f"{out}-work").glob("*/complete.json")) - before:
             assert process.poll() is None, Path(f"{out}.log").read_text()
             assert time.monotonic() < until

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +20,7 @@ import export_model
 import fetch_weights
 import predict
 import train as train_command
-from support import SCRIPTS, run_script
+from support import SCRIPTS, call, run_script
 from suture import cli, files, model_folder
 from suture.errors import InputError, SutureError
 from toy_clips import cache_arguments, make_toy
@@ -30,20 +29,11 @@ STEPS = 20
 ADAPTERS = ["lora", "qlora"]
 
 
-def command(module: Any, *arguments: object) -> Any:
-    """Runs a command in this process, which saves its imports; it starts from files all the same."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return module.main(module.parser().parse_args([str(argument) for argument in arguments]))
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_toy(tmp_path_factory.mktemp("toy"), clips=7)
-    command(cache_frames, *cache_arguments(root, root))
-    command(fetch_weights, "--family", "qwen2_5_vl", "--model", "small", "--output", root / "base")
+    call(cache_frames, *cache_arguments(root, root))
+    call(fetch_weights, "--family", "qwen2_5_vl", "--model", "small", "--output", root / "base")
     return root
 
 
@@ -53,7 +43,7 @@ def train(data: Path, out: Path, *more: object) -> int:
     options = ["--max-steps", STEPS, "--batch-size", 2, "--gradient-accumulation-steps", 2, "--learning-rate", 1e-2]
     varied = ["--precision", "fp32", "--augment", "--lora-dropout", 0.1, "--save-steps", 3, "--logging-steps", 5]
     varied += ["--lora-targets", "all-linear", "--no-gradient-checkpointing"]
-    code: int = command(train_command, "--family", "qwen2_5_vl", *inputs, *cache, *options, *varied, *more)
+    code: int = call(train_command, "--family", "qwen2_5_vl", *inputs, *cache, *options, *varied, *more)
     return code
 
 
@@ -79,7 +69,7 @@ def exported(data: Path, whole: dict[str, Path]) -> dict[str, Path]:
 
 
 def export(data: Path, checkpoint: Path, out: Path, *, base: str = "base") -> None:
-    command(export_model, "--checkpoint", checkpoint, "--base", data / base, "--output", out)
+    call(export_model, "--checkpoint", checkpoint, "--base", data / base, "--output", out)
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)
@@ -151,7 +141,7 @@ def test_an_export_is_the_stored_base_plus_scaled_products(
 def test_an_export_answers_like_any_model(data: Path, exported: dict[str, Path], tmp_path: Path, kind: str) -> None:
     out = tmp_path / "predictions.jsonl"
     asked = ["--samples", data / "samples.jsonl", "--frames-cache", data / "shard-0.jsonl", "--max-new-tokens", 8]
-    command(predict, "--model", exported[kind], *asked, "--output", out)
+    call(predict, "--model", exported[kind], *asked, "--output", out)
     assert len(files.read_jsonl(out)) == 14
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +14,22 @@ import cache_frames
 import export_model
 import fetch_weights
 import train as train_command
-from support import run_script
+from support import call, run_script
 from suture import cli, files, model_folder, records
 from suture.errors import ConfigError, InputError
 from suture.records import Sample
-from suture.vision_language import VisionLanguageModel
+from suture.training import loop
 from toy_clips import cache_arguments, make_toy
 
 STEPS = 12
 FULL = ["--no-use-qlora", "--no-gradient-checkpointing"]
 
 
-def command(module: Any, *arguments: object) -> Any:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return module.main(module.parser().parse_args([str(argument) for argument in arguments]))
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_toy(tmp_path_factory.mktemp("toy"), clips=7)
-    command(cache_frames, *cache_arguments(root, root))
-    command(fetch_weights, "--family", "qwen2_5_vl", "--model", "small", "--output", root / "base")
+    call(cache_frames, *cache_arguments(root, root))
+    call(fetch_weights, "--family", "qwen2_5_vl", "--model", "small", "--output", root / "base")
     return root
 
 
@@ -47,7 +38,7 @@ def train(data: Path, out: Path, *more: object) -> int:
     cache = ["--frames-cache", data / "shard-0.jsonl", "--output", out, "--work-dir", f"{out}-work"]
     options = ["--max-steps", STEPS, "--batch-size", 2, "--gradient-accumulation-steps", 2, "--learning-rate", 2e-3]
     varied = ["--precision", "fp32", "--save-steps", 3, "--logging-steps", 1]
-    code: int = command(train_command, "--family", "qwen2_5_vl", *inputs, *cache, *options, *varied, *more)
+    code: int = call(train_command, "--family", "qwen2_5_vl", *inputs, *cache, *options, *varied, *more)
     return code
 
 
@@ -106,7 +97,7 @@ def test_kinds_of_adapter_learn_continue_and_merge(data: Path, tmp_path: Path, f
     )
     assert losses(plain)[:3] != losses(whole)[:3]
     # Export refuses a merge that does not compute what base and adapters do.
-    command(export_model, "--checkpoint", whole, "--base", data / "base", "--output", tmp_path / "exported")
+    call(export_model, "--checkpoint", whole, "--base", data / "base", "--output", tmp_path / "exported")
     merged = model_folder.read_card(tmp_path / "exported")["merged"]
     assert merged["difference"] < 1e-5 < 0.01 < merged["effect"]
     vision = "--lora-vision-targets" in flags
@@ -119,16 +110,16 @@ def test_packed_batches_give_the_losses_of_padded_ones(
 ) -> None:
     rows: dict[str, list[int]] = {"--packing": [], "--no-packing": []}
     for flag, shapes in rows.items():
-        loss = VisionLanguageModel.loss
+        step = loop.Loop.training_step
 
-        def seen(self: Any, model: Any, batch: Any, n: Any, loss: Any = loss, shapes: Any = shapes) -> Any:
+        def seen(self: Any, model: Any, batch: Any, *more: Any, step: Any = step, shapes: Any = shapes) -> Any:
             shapes.append(len(batch["input_ids"]))
-            return loss(self, model, batch, n)
+            return step(self, model, batch, *more)
 
         with monkeypatch.context() as patched:
-            patched.setattr(VisionLanguageModel, "loss", seen)
+            patched.setattr(loop.Loop, "training_step", seen)
             assert train(data, tmp_path / flag, *kind, flag, "--until-step", 4) == cli.DONE
-    # Two batches of two samples a step; validation is at the run's end, not the segment's.
+    # Two batches of two samples a step.
     assert rows == {"--packing": [1] * 8, "--no-packing": [2] * 8}
     packed, padded = (losses(tmp_path / flag) for flag in rows)
     assert packed == pytest.approx(padded, rel=1e-4)
@@ -182,7 +173,7 @@ def test_a_run_ends_early_and_hands_its_best_weights_on(
     # What is exported is what the best step had, as a run that ends there.
     there = tmp_path / "there"
     assert train(data, there, *hot, "--until-step", best) == cli.DONE
-    command(export_model, "--checkpoint", whole, "--base", data / "base", "--output", tmp_path / "exported")
+    call(export_model, "--checkpoint", whole, "--base", data / "base", "--output", tmp_path / "exported")
     assert (tmp_path / "exported" / "model.safetensors").read_bytes() == (there / "model.safetensors").read_bytes()
     exported = model_folder.read_card(tmp_path / "exported")
     assert exported["step"] == best
@@ -247,12 +238,12 @@ def test_epochs_become_steps_and_it_is_said(data: Path, tmp_path: Path, capsys: 
     given = ["--family", "qwen2_5_vl", "--model", data / "base", "--train", data / "samples.jsonl", *FULL]
     cache = ["--frames-cache", data / "shard-0.jsonl", "--output", tmp_path / "out", "--batch-size", 2]
     more = ["--gradient-accumulation-steps", 2, "--precision", "fp32", "--num-epochs", 1.5]
-    assert command(train_command, *given, *cache, *more) == cli.DONE
+    assert call(train_command, *given, *cache, *more) == cli.DONE
     steps = math.ceil(7 * 1.5 / 4)
     assert f"1.5 epochs of 7 samples, 4 a step: {steps} steps" in capsys.readouterr().out
     assert model_folder.read_card(tmp_path / "out")["step"] == steps
     with pytest.raises(InputError, match="both say how long"):
-        command(train_command, *given, *cache, *more, "--max-steps", 3)
+        call(train_command, *given, *cache, *more, "--max-steps", 3)
 
 
 def test_help_names_the_published_defaults_of_each_family() -> None:

@@ -26,7 +26,7 @@ import torch
 import transformers
 
 from suture import files, records
-from suture.arrays import RowWriter
+from suture.arrays import Layout, RowCache, RowWriter
 from suture.errors import InputError
 from suture.frames import CachedClip
 from suture.models.base import Features, VideoModel
@@ -220,7 +220,7 @@ def _to_tensor(rows: np.ndarray, dtype: str) -> torch.Tensor:
     return plain.view(torch.bfloat16) if dtype == "bf16" else plain
 
 
-class FeatureCache:
+class FeatureCache(RowCache[CachedFeatures]):
     """Reads the features of cached clips by clip id, from one or more shards.
 
     Raises:
@@ -228,35 +228,13 @@ class FeatureCache:
     """
 
     def __init__(self, manifests: Sequence[Path]) -> None:
-        self._clips: dict[str, CachedFeatures] = {}
-        self._arrays: dict[str, np.ndarray] = {}
-        self.rejected: dict[str, CachedFeatures] = {}
-        for manifest in manifests:
-            rows: list[CachedFeatures] = records.read(manifest, CachedFeatures)
-            records.check_unique([*self._clips, *self.rejected, *(r.clip for r in rows)], what="clip", where=manifest)
-            self.rejected.update({row.clip: row for row in rows if row.rejected})
-            kept = {row.clip: row for row in rows if not row.rejected}
-            if kept:
-                array = _open_array(manifest, list(kept.values()))
-                self._arrays.update(dict.fromkeys(kept, array))
-                self._clips.update(kept)
-
-    def __len__(self) -> int:
-        return len(self._clips)
-
-    def __contains__(self, clip: object) -> bool:
-        return clip in self._clips
-
-    def entry(self, clip: str) -> CachedFeatures:
-        """Returns the manifest line of a clip; KeyError where it has no features."""
-        return self._clips[clip]
+        super().__init__(manifests, CachedFeatures, layout=_layout, what="features", rebuild=REBUILD)
 
     def features(self, clip: str) -> Features:
         """Returns a clip's features, read from disk now."""
-        entry = self._clips[clip]
-        rows = self._arrays[clip][entry.row : entry.row + entry.n_tokens]
+        entry = self.entry(clip)
         return Features(
-            tokens=_to_tensor(rows, entry.dtype),
+            tokens=_to_tensor(self.rows(clip, entry.n_tokens), entry.dtype),
             shape=(entry.n_frames, entry.height, entry.width),
             frame_seconds=entry.frame_seconds,
         )
@@ -271,7 +249,7 @@ class FeatureCache:
         Raises:
             InputError: naming a clip and all that differs.
         """
-        for entry in self._clips.values():
+        for entry in self._lines.values():
             differing = [
                 _difference(field.name, getattr(entry.maker, field.name), getattr(maker, field.name))
                 for field in dataclasses.fields(Maker)
@@ -282,7 +260,7 @@ class FeatureCache:
                     f"the features of clip {entry.clip!r} were made otherwise: {'; '.join(differing)}", fix=REBUILD
                 )
         for clip in frames:
-            ours = self._clips.get(clip.clip) or self.rejected.get(clip.clip)
+            ours = self._lines.get(clip.clip) or self.rejected.get(clip.clip)
             if ours is not None and (ours.pixels_sha256, ours.frame_seconds, ours.rejected) != (
                 clip.pixels_sha256,
                 clip.frame_seconds,
@@ -299,20 +277,8 @@ def _difference(name: str, cached: str, here: str) -> str:
     return told.get(name) or f"{name.replace('_', ' ')} {cached}, here {here}"
 
 
-def _open_array(manifest: Path, rows: Sequence[CachedFeatures]) -> np.ndarray:
-    path = manifest.parent / rows[0].array
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"the features of this manifest cannot be read: {error}", where=path, fix=REBUILD) from error
-    expected = ((sum(row.n_tokens for row in rows), rows[0].token_width), _STORED[rows[0].dtype])
-    if (array.shape, array.dtype) != expected:
-        raise InputError(
-            f"the array is {array.dtype} {array.shape}, its manifest says {expected[1]} {expected[0]}",
-            where=path,
-            fix=REBUILD,
-        )
-    return array
+def _layout(lines: Sequence[CachedFeatures]) -> Layout:
+    return (sum(line.n_tokens for line in lines), lines[0].token_width), _STORED[lines[0].dtype]
 
 
 def check_frozen(model: VideoModel) -> None:

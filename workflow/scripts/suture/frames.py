@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from suture import files, records
-from suture.arrays import RowWriter
+from suture.arrays import Layout, RowCache, RowWriter
 from suture.errors import InputError
 from suture.progress import progress
 from suture.records import Clip, Record, Rejection
@@ -179,7 +179,7 @@ def _spacing(indices: Sequence[int], fps: float) -> float:
     return round((indices[-1] - indices[0]) / (len(indices) - 1) / fps, 6)
 
 
-class FrameCache:
+class FrameCache(RowCache[CachedClip]):
     """Reads frames of cached clips by clip id, from one or more shards.
 
     Raises:
@@ -187,44 +187,12 @@ class FrameCache:
     """
 
     def __init__(self, manifests: Sequence[Path]) -> None:
-        self._clips: dict[str, CachedClip] = {}
-        self._arrays: dict[str, Frames] = {}
-        self.rejected: dict[str, CachedClip] = {}
-        for manifest in manifests:
-            rows: list[CachedClip] = records.read(manifest, CachedClip)
-            records.check_unique([*self._clips, *self.rejected, *(r.clip for r in rows)], what="clip", where=manifest)
-            self.rejected.update({row.clip: row for row in rows if row.rejected})
-            kept = {row.clip: row for row in rows if not row.rejected}
-            if kept:
-                array = _open_array(manifest, list(kept.values()))
-                self._arrays.update(dict.fromkeys(kept, array))
-                self._clips.update(kept)
-
-    def __len__(self) -> int:
-        return len(self._clips)
-
-    def __contains__(self, clip: object) -> bool:
-        return clip in self._clips
-
-    def entry(self, clip: str) -> CachedClip:
-        """Returns the manifest line of a clip; KeyError where it has no frames."""
-        return self._clips[clip]
+        super().__init__(manifests, CachedClip, layout=_layout, what="frames", rebuild=REBUILD)
 
     def frames(self, clip: str) -> Frames:
         """Returns a clip's frames, uint8 [n, height, width, 3], read from disk as they are used."""
-        entry = self._clips[clip]
-        return self._arrays[clip][entry.row : entry.row + entry.n_frames]
+        return self.rows(clip, self.entry(clip).n_frames)
 
 
-def _open_array(manifest: Path, rows: Sequence[CachedClip]) -> Frames:
-    path = manifest.parent / rows[0].array
-    try:
-        array: Frames = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"the frames of this manifest cannot be read: {error}", where=path, fix=REBUILD) from error
-    expected = (sum(row.n_frames for row in rows), rows[0].height, rows[0].width, 3)
-    if array.shape != expected or array.dtype != np.uint8:
-        raise InputError(
-            f"the array is {array.dtype} {array.shape}, its manifest says uint8 {expected}", where=path, fix=REBUILD
-        )
-    return array
+def _layout(lines: Sequence[CachedClip]) -> Layout:
+    return (sum(line.n_frames for line in lines), lines[0].height, lines[0].width, 3), np.dtype(np.uint8)
