@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,6 +65,13 @@ def examples(model: VideoModel) -> list[Example]:
     ]
 
 
+def prompt_and_its_features(model: VideoModel) -> tuple[Example, Example]:
+    shown = video()
+    made = Features(tokens=model.features([shown])[0], shape=(8, 56, 56), frame_seconds=shown.frame_seconds)
+    live, fed = (model.encode(TURNS[:2], one, for_reply=True) for one in (shown, made))
+    return live, fed
+
+
 def answers(model: VideoModel, prompts: Sequence[Example], seeds: Sequence[int], **settings: Any) -> list[Reply]:
     batch = model.collate(prompts, pad_left=True)
     return model.generate(batch, Generation(**{"max_new_tokens": 12, **settings}), seeds)
@@ -99,31 +107,32 @@ def test_labels_are_the_templates_own_assistant_mask(model: VideoModel, turns: t
         chat(model, turns), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )
     masked = [i if m else -100 for i, m in zip(own["input_ids"], own["assistant_masks"], strict=True)]
+    opening = tokenizer(model)("").input_ids  # what a text starts with, in no template
     example, place = model.encode(turns, video()), model.model.config.video_token_id
     at, count = own["input_ids"].index(place), example.input_ids.count(place)
     assert count > 8
-    assert example.input_ids == [*own["input_ids"][:at], *[place] * count, *own["input_ids"][at + 1 :]]
-    assert example.labels == [*masked[:at], *[-100] * count, *masked[at + 1 :]]
+    assert example.input_ids == [*opening, *own["input_ids"][:at], *[place] * count, *own["input_ids"][at + 1 :]]
+    assert example.labels == [*[-100] * len(opening), *masked[:at], *[-100] * count, *masked[at + 1 :]]
     learnt = tokenizer(model).decode([label for label in example.labels if label != -100])
     end = learnt[learnt.rindex(turns[-1].answer) + len(turns[-1].answer) :]
     assert len(tokenizer(model)(end, add_special_tokens=False).input_ids) == 1
     assert "".join(learnt.split()) == "".join("".join(turn.answer + end for turn in turns).split())
 
 
-def test_inputs_equal_those_of_the_librarys_processor(model: VideoModel, folder: Path) -> None:
-    shown = video()
+@pytest.mark.parametrize("n", [1, 5, 8])
+def test_inputs_equal_those_of_the_librarys_processor(model: VideoModel, folder: Path, n: int) -> None:
+    shown = video(n)
     theirs = AutoProcessor.from_pretrained(folder)(
         text=[tokenizer(model).apply_chat_template(chat(model, TURNS), tokenize=False)],
         videos=[torch.from_numpy(shown.frames).permute(0, 3, 1, 2)],
         videos_kwargs={"do_resize": False, "do_sample_frames": False},
-        text_kwargs={"add_special_tokens": False},
         return_tensors="pt",
     )
     ours = model.collate([model.encode(TURNS, shown)])
     assert torch.equal(ours["input_ids"], theirs["input_ids"])
     assert ours["pixel_values_videos"].shape == theirs["pixel_values_videos"].shape
     assert (ours["pixel_values_videos"] - theirs["pixel_values_videos"]).abs().max() <= 2.4e-7
-    assert model.count_tokens(TURNS, (8, 56, 56)) == ours["input_ids"].shape[1]
+    assert model.count_tokens(TURNS, (n, 56, 56)) == ours["input_ids"].shape[1]
 
 
 def test_a_prompt_is_the_start_of_what_was_learnt(model: VideoModel) -> None:
@@ -233,15 +242,50 @@ def test_features_stand_for_frames_to_the_bit(model: VideoModel) -> None:
         model.encode(TURNS, Features(tokens=made[0][:-1], shape=cached[0].shape, frame_seconds=0.5))
 
 
+def test_answers_from_features_are_those_from_frames(model: VideoModel) -> None:
+    live, fed = prompt_and_its_features(model)
+    calls: list[int] = []
+    tower = next(module for name, module in model.model.named_modules() if name in model.towers["vision"])
+    hook = tower.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        for settings in ({}, {"temperature": 0.9}):
+            of_frames, n = answers(model, [live], [1], **settings), len(calls)
+            assert answers(model, [fed], [1], **settings) == of_frames
+            assert len(calls) == n > 0  # the tower was not run again
+            calls.clear()
+    finally:
+        hook.remove()
+    assert answers(model, [fed, fed], [1, 2]) == answers(model, [live, live], [1, 2])
+
+
+def test_settings_that_a_model_folder_brings_are_not_used(model: VideoModel) -> None:
+    prompt = [model.encode(TURNS[:1], video(), for_reply=True)]
+    plain, brought = answers(model, prompt, [0]), model.model.generation_config
+    model.model.generation_config = type(brought)(no_repeat_ngram_size=1, num_beams=3, min_new_tokens=12)
+    try:
+        assert answers(model, prompt, [0]) == plain
+        assert model.model.generation_config.num_beams == 3  # and they are still the folder's
+    finally:
+        model.model.generation_config = brought
+
+
 def test_neighbours_in_a_batch_change_nothing(model: VideoModel) -> None:
     prompts = [
         model.encode(TURNS[:2], video(), for_reply=True),
         model.encode(TURNS[:1], video(4, seed=1), for_reply=True),
         model.encode(TURNS[:3], video(seed=2), for_reply=True),
     ]
-    for settings in ({}, {"temperature": 0.9, "top_p": 0.9}):
-        together = answers(model, prompts, [1, 2, 3], **settings)
-        assert together == [answers(model, [p], [s], **settings)[0] for p, s in zip(prompts, [1, 2, 3], strict=True)]
+    # A model may want to say what rows are padded with: to a penalty padding is no word that was said.
+    bias = torch.zeros(model.model.config.text_config.vocab_size)
+    bias[tokenizer(model).pad_token_id] = 4.0
+    hook = model.model.get_output_embeddings().register_forward_hook(lambda _m, _i, out: out + bias)
+    try:
+        for settings in ({}, {"temperature": 0.9, "top_p": 0.9}, {"temperature": 0.6, "repetition_penalty": 3.0}):
+            together = answers(model, prompts, [1, 2, 3], **settings)
+            alone = [answers(model, [p], [s], **settings)[0] for p, s in zip(prompts, [1, 2, 3], strict=True)]
+            assert together == alone
+    finally:
+        hook.remove()
 
 
 def test_draws_follow_their_seeds_and_greedy_answers_none(model: VideoModel) -> None:
@@ -278,6 +322,20 @@ def test_each_parameter_has_its_tower(model: VideoModel) -> None:
     assert set(towers.values()) == {"vision", "projector", "language"}
     inside = {n for n in towers if is_inside(n, [model.language_model])}
     assert inside <= {n for n, tower in towers.items() if tower == "language"}
+
+
+def test_the_published_model_has_the_same_parts(model: VideoModel) -> None:
+    # The library's own configuration: no weights, but the published depth and width.
+    with torch.device("meta"):
+        published = type(model.model)(type(model.model.config)())
+
+    def names(module: torch.nn.Module) -> set[str]:
+        return {re.sub(r"\d+", "0", name) for name, _ in module.named_parameters()} - {"lm_head.weight"}  # tied here
+
+    assert names(published) == names(model.model)
+    assert sum(parameter.numel() for parameter in published.parameters()) > 7e9
+    assert {tower_of(name, model.towers) for name, _ in published.named_parameters()} == set(model.towers)
+    assert published.get_submodule(model.language_model) is published.model.language_model
 
 
 def test_published_defaults_are_options_there_are(name: str) -> None:

@@ -45,6 +45,7 @@ def encode(
     video: bool,
     for_reply: bool,
     lead: str = "",
+    start: Sequence[int] = (),
 ) -> Encoded:
     """Encodes a conversation.
 
@@ -56,6 +57,8 @@ def encode(
         video: whether the first question shows a video; its placeholder is one token here.
         for_reply: leave out the last answer, and end where it starts; no spans are given.
         lead: what the template writes between its prompt and an answer, such as a blank; it is learnt with the answer.
+        start: tokens before the text, such as ``<s>``. Not in the template: after a mark, the first word can be
+            another token than at the start of a text.
 
     Raises:
         InputError: an answer's tokens depend on what surrounds it, so that what
@@ -66,7 +69,7 @@ def encode(
     chat = messages(turns, system_prompt, video=video, for_reply=for_reply)
 
     def tokens(text: str) -> list[int]:
-        return list(tokenizer(text, add_special_tokens=False).input_ids)
+        return [*start, *tokenizer(text, add_special_tokens=False).input_ids]
 
     def render(until: int, prompt: bool) -> str:
         return str(tokenizer.apply_chat_template(chat[:until], tokenize=False, add_generation_prompt=prompt))
@@ -80,14 +83,14 @@ def encode(
             continue
         before = render(at, True)
         after = before + lead + message["content"][0]["text"] + end
-        start, stop = tokens(before), tokens(after)
-        if not (whole.startswith(after) and ids[: len(start)] == start and ids[: len(stop)] == stop):
+        asked, said = tokens(before), tokens(after)
+        if not (whole.startswith(after) and ids[: len(asked)] == asked and ids[: len(said)] == said):
             raise InputError(
                 "the chat template does not give this answer tokens of its own",
                 where=message["content"][0]["text"],
                 fix="remove blanks and line breaks at both ends of the answer, and chat marks such as <|...|> from it",
             )
-        spans.append((len(start), len(stop)))
+        spans.append((len(asked), len(said)))
     return Encoded(input_ids=tuple(ids), answers=tuple(spans))
 
 

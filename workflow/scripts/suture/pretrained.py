@@ -45,11 +45,12 @@ def load_model(
         options["quantization_config"] = BitsAndBytesConfig.from_dict(quantization.to_dict() | skipped)
     try:
         model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
-    except ImportError as error:
-        raise InputError(
-            f"attention {attention!r} cannot be computed here: {error}", fix="use attention: sdpa"
-        ) from error
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
+        # A package that is missing is told by an ImportError, what the model has no code for by a ValueError.
+        if isinstance(error, ImportError) or "attn_implementation" in str(error):
+            raise InputError(
+                f"attention {attention!r} cannot be computed here: {error}", fix="use attention: sdpa"
+            ) from error
         raise InputError(
             f"not a folder of {kind.__name__}: {error}", where=folder, fix="fetch_weights.py makes one"
         ) from error
@@ -60,14 +61,18 @@ def load_model(
     return model
 
 
-def load_processor(folder: Path) -> Any:
+def load_processor(folder: Path, kind: Any = AutoProcessor) -> Any:
     """Loads what belongs to a model beside its weights: tokenizer, chat template, image and video settings.
+
+    Args:
+        folder: a model folder.
+        kind: a class of the library with ``from_pretrained``: the whole processor, or one part of it.
 
     Raises:
         InputError: the folder has none.
     """
     try:
-        return AutoProcessor.from_pretrained(folder)
+        return kind.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise InputError(f"no processor: {error}", where=folder, fix="fetch_weights.py makes a whole folder") from error
 

@@ -9,6 +9,7 @@ import torch
 from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -33,20 +34,36 @@ class GumbelNoise(LogitsProcessor):
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Returns the noisy logits, [rows, vocabulary]."""
+        """Returns the noisy logits, [rows, vocabulary].
+
+        Raises:
+            ValueError: there is not one seed for each row.
+        """
+        if len(self._generators) != len(scores):
+            raise ValueError(f"{len(self._generators)} seeds for {len(scores)} rows")
         noise = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=g) for g in self._generators])
         # The negative logarithm of an exponential draw is a Gumbel draw.
         return scores - noise.log().to(scores.device)
 
 
-def processors(generation: Generation, seeds: Sequence[int]) -> LogitsProcessorList:
-    """Returns what turns the logits of a step into a draw by taking the largest; empty where answers are greedy.
+def processors(
+    generation: Generation, seeds: Sequence[int], padding: torch.Tensor | None = None
+) -> LogitsProcessorList:
+    """Returns what turns the logits of a step into an answer's next token by taking the largest.
+
+    The order is the library's: penalty, temperature, top k, top p, draw.
 
     Args:
-        generation: the settings; the repetition penalty is the library's own and not among these.
-        seeds: one a row.
+        generation: the settings.
+        seeds: one a row; not read where answers are greedy.
+        padding: tokens of padding at the left of each row, [rows]. The penalty counts all words of a prompt, as the
+            library's does, but not these: otherwise a row's answer would depend on the longest of its batch.
+            None: there is none.
     """
     found: list[Any] = []
+    if generation.repetition_penalty != 1:
+        ignored: Any = padding  # one a row; the library's signature knows only one for all
+        found.append(RepetitionPenaltyLogitsProcessor(generation.repetition_penalty, prompt_ignore_length=ignored))
     if generation.temperature > 0:
         found.append(TemperatureLogitsWarper(generation.temperature))
         if generation.top_k:

@@ -7,13 +7,14 @@ video becomes, what its tower reads, and where positions are not those of text.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import GenerationConfig
+from transformers import GenerationConfig, GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from suture import chat, sampling
@@ -38,19 +39,23 @@ class VisionLanguageModel(ABC):
         system_prompt: text of the system message.
         end: token that ends an answer.
         lead: what the chat template writes between its prompt and an answer.
+        start: token before the text, where the family has one.
     """
 
     language_model: str
     towers: Mapping[str, tuple[str, ...]]
     unused: tuple[str, ...] = ()
 
-    def __init__(self, model: Any, processor: Any, system_prompt: str, *, end: str, lead: str = "") -> None:
+    def __init__(
+        self, model: Any, processor: Any, system_prompt: str, *, end: str, lead: str = "", start: str = ""
+    ) -> None:
         self.model = model
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.system_prompt = system_prompt
         self.max_length: int = model.config.text_config.max_position_embeddings
         self._end, self._lead = end, lead
+        self._start: list[int] = self.tokenizer.convert_tokens_to_ids([start] if start else [])
         self._video_id: int = model.config.video_token_id
         self._end_id: int = self.tokenizer.convert_tokens_to_ids(end)
         self._pad_id: int = self.tokenizer.pad_token_id
@@ -91,6 +96,7 @@ class VisionLanguageModel(ABC):
             self.system_prompt,
             end=self._end,
             lead=self._lead,
+            start=self._start,
             video=video,
             for_reply=for_reply,
         )
@@ -182,14 +188,10 @@ class VisionLanguageModel(ABC):
 
     def loss(self, model: torch.nn.Module, batch: Batch, n_labels: torch.Tensor | int | None) -> torch.Tensor:
         """Cross-entropy with logits only at the columns where some row of the batch has a label."""
-        inputs: dict[str, Any] = {name: value for name, value in batch.items() if name not in ("labels", FEATURES)}
-        if FEATURES in batch:
-            made: Any = [batch[FEATURES]]
-            inputs["mm_encoder_outputs"] = {"video": BaseModelOutputWithPooling(pooler_output=made)}
         # The hidden state at a position predicts the token after it.
         targets = batch["labels"][:, 1:]
         columns = (targets != chat.IGNORED).any(dim=0).nonzero().squeeze(1)
-        logits = model(**inputs, use_cache=False, logits_to_keep=columns).logits
+        logits = model(**_inputs(batch), use_cache=False, logits_to_keep=columns).logits
         kept = targets[:, columns]
         labelled = kept != chat.IGNORED
         total = cross_entropy(logits[labelled].float(), kept[labelled], reduction="sum")
@@ -198,21 +200,44 @@ class VisionLanguageModel(ABC):
     @torch.inference_mode()
     def generate(self, batch: Batch, generation: Generation, seeds: Sequence[int]) -> list[Reply]:
         """Answers, one reply a row. A repetition penalty, as the library's, counts the words of the question too."""
-        inputs = {name: value.to(self.model.device) for name, value in batch.items() if name != "labels"}
+        inputs = _inputs({name: value.to(self.model.device) for name, value in batch.items()})
         settings = GenerationConfig(
             max_new_tokens=generation.max_new_tokens,
             do_sample=False,  # draws are made by the processors, one stream a row
-            repetition_penalty=generation.repetition_penalty,
             eos_token_id=self._end_id,
             pad_token_id=self._pad_id,
         )
+        padding = (batch["attention_mask"] == 0).sum(dim=1)
+        drawn = sampling.processors(generation, seeds, padding)
         self.model.eval()
-        drawn = sampling.processors(generation, seeds)
-        out = self.model.generate(**inputs, generation_config=settings, logits_processor=drawn)
+        with _no_settings_of_the_folder(self.model, settings):
+            out = self.model.generate(**inputs, generation_config=settings, logits_processor=drawn)
         replies = []
-        for row in out[:, inputs["input_ids"].shape[1] :].tolist():
+        for row in out[:, batch["input_ids"].shape[1] :].tolist():
             truncated = self._end_id not in row
             said = row if truncated else row[: row.index(self._end_id)]
             text = self.tokenizer.decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False)
             replies.append(Reply(text=text.strip(), truncated=truncated))
         return replies
+
+
+def _inputs(batch: Batch) -> dict[str, Any]:
+    """Returns what the library's models take of a batch; with features there, their towers are not run."""
+    inputs: dict[str, Any] = {name: value for name, value in batch.items() if name not in ("labels", FEATURES)}
+    if FEATURES in batch:
+        made: Any = [batch[FEATURES]]
+        inputs["mm_encoder_outputs"] = {"video": BaseModelOutputWithPooling(pooler_output=made)}
+    return inputs
+
+
+@contextmanager
+def _no_settings_of_the_folder(model: torch.nn.Module, settings: GenerationConfig) -> Iterator[None]:
+    """Has a model take ``settings`` alone: what they leave open, the library fills in from the model's folder."""
+    # Adapters wrap the model whose settings are read.
+    inner: Any = next(module for module in model.modules() if isinstance(module, GenerationMixin))
+    brought = inner.generation_config
+    inner.generation_config = settings
+    try:
+        yield
+    finally:
+        inner.generation_config = brought

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import (
+    AutoTokenizer,
     BitsAndBytesConfig,
     GenerationConfig,
     LlavaNextImageProcessor,
@@ -37,7 +39,8 @@ SYSTEM_PROMPT = (
     "Answer the question from what the video shows."
 )
 
-# README of Surgery-SFT; --num_epochs is for train.py, a config names its steps.
+# README of Surgery-SFT; --num_epochs is for train.py, a config names its steps. What the README leaves out is
+# train_llava.py's: clipping of the version with these ranks (the last one has none), warm-up of the last one.
 PUBLISHED = {
     "model_id": "llava-hf/LLaVa-NeXT-Video-7b-hf",
     "hub_model_id": "llava-next-video-7b-cataract1k",
@@ -70,8 +73,9 @@ TOWERS = {
 }
 UNQUANTIZED = [VISION, "model.multi_modal_projector", "lm_head"]
 
+START = "<s>"
 END = "</s>"
-SPECIAL = ["<unk>", "<s>", END, "<pad>", "<image>", "<video>"]
+SPECIAL = ["<unk>", START, END, "<pad>", "<image>", "<video>"]
 
 SMALL_INIT = 0.1
 """Spread of the small model's weights, about 1 / sqrt(width); see suture.models.qwen2_5_vl."""
@@ -79,7 +83,7 @@ SMALL_INIT = 0.1
 # The published conversation (Vicuna's), with the end of an answer, which the template in the published
 # folder leaves out: a model trained with that one never learns to stop. It is used for every folder.
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
+    "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}{{ 'ASSISTANT:' }}{% generation %}"
     "{% for content in message['content'] %}{{ ' ' + content['text'] }}{% endfor %}{{ '</s>' }}{% endgeneration %}"
     "{% else %}{% if message['role'] == 'user' %}{{ 'USER: ' }}{% endif %}"
@@ -94,15 +98,18 @@ CHAT_TEMPLATE = (
 
 
 def build_small(folder: Path) -> None:
-    """Saves a LLaVA-NeXT-Video of 0.5 million random weights with tokenizer and processor.
+    """Saves a LLaVA-NeXT-Video of 0.4 million random weights with tokenizer and processor.
 
     Its tower sees 56x56 pixels; as in the published model, the last layer of
     the tower is not used. The bytes are the same each time on one machine type.
     """
     backend = small_tokenizer.build(SPECIAL, more="USER: ASSISTANT:")
+    ids = {token: backend.token_to_id(token) for token in SPECIAL}
+    # Like the published tokenizer it opens a text by itself, which the template does not.
+    backend.post_processor = TemplateProcessing(single=f"{START} $A", special_tokens=[(START, ids[START])])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        bos_token="<s>",
+        bos_token=START,
         eos_token=END,
         unk_token="<unk>",
         pad_token="<pad>",
@@ -111,7 +118,6 @@ def build_small(folder: Path) -> None:
         clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
-    ids = {token: backend.token_to_id(token) for token in SPECIAL}
     side, patch, pinpoints = 56, 14, [[56, 112], [112, 56]]
     sizes: dict[str, Any] = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
     processor = LlavaNextVideoProcessor(
@@ -136,7 +142,7 @@ def build_small(folder: Path) -> None:
                 "num_key_value_heads": 4,
                 "max_position_embeddings": 2048,
                 "initializer_range": SMALL_INIT,
-                "bos_token_id": ids["<s>"],
+                "bos_token_id": ids[START],
                 "eos_token_id": ids[END],
                 "pad_token_id": ids["<pad>"],
             },
@@ -201,17 +207,33 @@ def load(
             f"vision_feature_select_strategy {model.config.vision_feature_select_strategy!r}: only 'default' is known",
             where=folder,
         )
-    processor = load_processor(folder)
-    processor.tokenizer.chat_template = CHAT_TEMPLATE
+    processor = _processor(folder, model.config)
     prompt = system_prompt or model_folder.read_card(folder).get("system_prompt") or SYSTEM_PROMPT
     return LlavaNextVideo(model, processor, prompt)
+
+
+def _processor(folder: Path, config: Any) -> LlavaNextVideoProcessor:
+    # Part by part. The published folder names its image processor only, from which the library's AutoProcessor
+    # takes this very class for the video processor, without end (huggingface/transformers issue 42142).
+    # Folders of that age do not name patch size and strategy either; the model's configuration does.
+    tokenizer = load_processor(folder, AutoTokenizer)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return LlavaNextVideoProcessor(
+        video_processor=load_processor(folder, LlavaNextVideoVideoProcessor),
+        image_processor=load_processor(folder, LlavaNextImageProcessor),
+        tokenizer=tokenizer,
+        chat_template=CHAT_TEMPLATE,
+        patch_size=config.vision_config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=1,
+    )
 
 
 class LlavaNextVideo(VisionLanguageModel):
     """A loaded LLaVA-NeXT-Video; see :class:`suture.models.base.VideoModel`."""
 
     def __init__(self, model: Any, processor: Any, system_prompt: str) -> None:
-        super().__init__(model, processor, system_prompt, end=END, lead=" ")
+        super().__init__(model, processor, system_prompt, end=END, lead=" ", start=START)
         self.language_model = LANGUAGE_MODEL
         self.towers = TOWERS
         vision = model.config.vision_config
