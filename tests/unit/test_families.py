@@ -362,6 +362,15 @@ def test_weights_that_do_not_fit_are_refused(name: str, folder: Path, tmp_path: 
         registry.family(name).load(broken)
 
 
+def test_a_folder_without_its_tokenizer_is_refused(name: str, folder: Path, tmp_path: Path) -> None:
+    # The library makes some an empty one, which reads every text as nothing.
+    for missing in (["tokenizer.json"], ["tokenizer.json", "tokenizer_config.json"]):
+        broken = tmp_path / str(len(missing))
+        shutil.copytree(folder, broken, ignore=shutil.ignore_patterns(*missing))
+        with pytest.raises(InputError, match=r"no processor|the tokenizer does not know"):
+            registry.family(name).load(broken)
+
+
 def test_the_system_prompt_is_the_one_stored_with_the_model(name: str, folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(folder, other)

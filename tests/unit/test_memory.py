@@ -217,6 +217,23 @@ class Told(Meter):
         return int(self._bytes_for(self._seen[-1][0]))
 
 
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_gradients_are_there_as_in_all_batches_of_a_step_but_the_first(base: Path, accumulation: int) -> None:
+    model = qwen2_5_vl.load(base)
+    wanted = options(use_lora=True, gradient_accumulation_steps=accumulation)
+    prepare(model, wanted)
+    there: list[bool] = []
+
+    def loss(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        there.extend((p.grad is not None) == (p.requires_grad and accumulation > 1) for p in model.model.parameters())
+        return model.loss(model.model, batch, None)
+
+    probe_of(model, wanted, loss=loss).run()
+    assert there
+    assert all(there)
+    assert all(parameter.grad is None for parameter in model.model.parameters())
+
+
 def test_what_the_optimiser_will_keep_is_counted_once(base: Path) -> None:
     model = qwen2_5_vl.load(base)
     wanted = options(use_lora=True)

@@ -1,4 +1,4 @@
-"""The Qwen2.5-VL family against the library's own processor, chat template, mask and loss."""
+"""The Qwen2.5-VL family against the published conversation and the library's own inputs and positions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from suture import libraries, model_folder, small_tokenizer
+from suture import libraries, small_tokenizer
 from suture.config.generation import Generation
 from suture.errors import InputError
 from suture.records import Turn
@@ -74,11 +74,9 @@ def conversation(model: Qwen25VL, turns: Sequence[Turn], shown: Any = None) -> l
     return out
 
 
-def test_the_small_model_is_of_the_published_classes(folder: Path, model: Qwen25VL) -> None:
-    loaded = AutoModelForImageTextToText.from_pretrained(folder)
-    assert type(loaded).__name__ == "Qwen2_5_VLForConditionalGeneration"
+def test_the_small_model_is_of_the_published_classes(folder: Path) -> None:
+    assert type(AutoModelForImageTextToText.from_pretrained(folder)).__name__ == "Qwen2_5_VLForConditionalGeneration"
     assert type(AutoProcessor.from_pretrained(folder)).__name__ == "Qwen2_5_VLProcessor"
-    assert sum(p.numel() for p in loaded.parameters()) == model_folder.count_parameters(folder) < 500_000
 
 
 def test_words_of_the_domain_are_tokens_and_any_text_survives(model: Qwen25VL) -> None:
@@ -99,22 +97,6 @@ def test_our_template_writes_what_the_published_one_writes(model: Qwen25VL) -> N
             for template in (None, PUBLISHED_TEMPLATE)
         }
         assert len(texts) == 1
-
-
-@pytest.mark.parametrize("turns", [TURNS, TURNS[:1], TURNS[::-1]])
-def test_labels_are_the_templates_own_assistant_mask(model: Qwen25VL, turns: tuple[Turn, ...]) -> None:
-    own = model.tokenizer.apply_chat_template(
-        conversation(model, turns), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-    )
-    masked = [i if m else -100 for i, m in zip(own["input_ids"], own["assistant_masks"], strict=True)]
-    assert model.encode(turns, None).input_ids != []
-    example = model.encode(turns, video())
-    pad = model.model.config.video_token_id
-    at = own["input_ids"].index(pad)
-    assert example.input_ids == [*own["input_ids"][:at], *[pad] * 16, *own["input_ids"][at + 1 :]]
-    assert example.labels == [*masked[:at], *[-100] * 16, *masked[at + 1 :]]
-    learnt = model.tokenizer.decode([label for label in example.labels if label != -100])
-    assert learnt == "".join(turn.answer + "<|im_end|>" for turn in turns)
 
 
 @pytest.mark.parametrize(("n", "height", "width"), [(8, 56, 56), (5, 56, 84), (1, 28, 56), (2, 112, 112)])

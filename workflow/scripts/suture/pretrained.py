@@ -39,6 +39,11 @@ def load_model(
         InputError: no such model, or tensors are missing, unexpected or of
             another shape: the library would only warn, and fill in random ones.
     """
+    if not (folder / "config.json").is_file():
+        # The library would build its default instead: billions of random parameters, before it looks for weights.
+        raise InputError(
+            f"not a folder of {kind.__name__}: it has no config.json", where=folder, fix="fetch_weights.py makes one"
+        )
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention}
     if quantization is not None:
         skipped = {"llm_int8_skip_modules": list(unquantized)}  # its name; 4-bit loading reads it too

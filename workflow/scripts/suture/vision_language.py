@@ -40,6 +40,10 @@ class VisionLanguageModel(ABC):
         end: token that ends an answer.
         lead: what the chat template writes between its prompt and an answer.
         start: token before the text, where the family has one.
+
+    Raises:
+        InputError: the tokenizer does not know these tokens; where its files are missing, the library makes one
+            that knows none.
     """
 
     language_model: str
@@ -55,9 +59,9 @@ class VisionLanguageModel(ABC):
         self.system_prompt = system_prompt
         self.max_length: int = model.config.text_config.max_position_embeddings
         self._end, self._lead = end, lead
-        self._start: list[int] = self.tokenizer.convert_tokens_to_ids([start] if start else [])
+        self._start = [self._id_of(start)] if start else []
         self._video_id: int = model.config.video_token_id
-        self._end_id: int = self.tokenizer.convert_tokens_to_ids(end)
+        self._end_id = self._id_of(end)
         self._pad_id: int = self.tokenizer.pad_token_id
         self._text = lru_cache(maxsize=200_000)(self._encode_text)
 
@@ -88,6 +92,16 @@ class VisionLanguageModel(ABC):
     def positions(self, example: Example) -> torch.Tensor:
         """Returns the positions of one example in a packed row, [..., 1, tokens]."""
         return torch.arange(len(example.input_ids))[None]
+
+    def _id_of(self, mark: str) -> int:
+        found = self.tokenizer.convert_tokens_to_ids(mark)
+        if found is None or self.tokenizer.convert_ids_to_tokens(found) != mark:
+            raise InputError(
+                f"the tokenizer does not know {mark}",
+                where=self.tokenizer.name_or_path,
+                fix="fetch_weights.py makes a whole folder",
+            )
+        return int(found)
 
     def _encode_text(self, turns: tuple[Turn, ...], video: bool, for_reply: bool) -> chat.Encoded:
         return chat.encode(
