@@ -56,3 +56,18 @@ def annotation_digest(adapter: Adapter, root: Path, case: str) -> str | None:
     """
     digest = getattr(adapter, "case_digest", None)
     return None if digest is None else str(digest(root, case))
+
+
+def synonyms(adapter: Adapter, kind: str | None = None) -> dict[str, tuple[str, ...]]:
+    """Returns the canonical object names, of one kind or of all, each with its synonyms, in the adapter's order.
+
+    An adapter lists them in ``SYNONYMS``; without it, names are known by their canonical spelling alone.
+    """
+    others: dict[str, tuple[str, ...]] = getattr(adapter, "SYNONYMS", {})
+    return {name: others.get(name, ()) for name, its in adapter.OBJECT_KINDS.items() if kind in (None, its)}
+
+
+def passed_over(adapter: Adapter) -> tuple[str, ...]:
+    """Returns the phrases that hold an object's name and mean something else: ``PASSED_OVER`` of an adapter."""
+    phrases: tuple[str, ...] = getattr(adapter, "PASSED_OVER", ())
+    return phrases

@@ -17,15 +17,18 @@ from pathlib import Path
 from suture import delimited
 from suture.datasets.cataract1k import layout, objects, phases
 from suture.datasets.cataract1k.folds import read_folds
+from suture.datasets.cataract1k.vocabulary import PASSED_OVER, SYNONYMS
 from suture.errors import InputError
 from suture.records import Case, Rejection, Scene, Segment
 
 __all__ = [
     "OBJECTS",
     "OBJECT_KINDS",
+    "PASSED_OVER",
     "PHASES",
     "REFERENCES",
     "SHARING",
+    "SYNONYMS",
     "case_files",
     "case_ids",
     "case_media",
