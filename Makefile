@@ -19,9 +19,10 @@ SET := annotations="$(DATA)"
 else ifdef SYSTEM
 CONFIG := config/demo/$(SYSTEM).yaml
 endif
+PREVIEW = results/$(shell sed -n "s/^run: *//p" $(or $(CONFIG),config.yaml))/qa_preview.txt
 SNAKEMAKE := snakemake $(if $(CONFIG),--configfile $(CONFIG)) $(if $(SET),--config $(SET))
 
-.PHONY: help setup lock envs docs check test test-long demo status bench clean-cache
+.PHONY: help setup lock envs docs check test test-long demo qa-preview status bench clean-cache
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +68,11 @@ demo: setup  ## the main job: drawn surgeries through every stage to a trained, 
 	@test -z "$(CONFIG)" -o -f "$(CONFIG)" || { echo "there is no $(CONFIG); SYSTEM is one of: $$(ls config/demo | sed 's/.yaml//' | tr '\n' ' ')"; exit 2; }
 	$(SNAKEMAKE)
 	@$(SNAKEMAKE) -n 2>&1 | grep -E "Nothing to be done" || { echo "a second run would do something: snakemake -n says what"; exit 1; }
+
+qa-preview: setup  ## what a language model would be told about each clip, in full; nothing is sent
+	@$(SNAKEMAKE) --quiet all -- qa_preview >&2
+	@head -n 80 $(PREVIEW)
+	@echo "... all of it: $(PREVIEW)"
 
 status: setup  ## each training: step, loss, time left, last sign of life
 	@python workflow/scripts/status.py

@@ -5,7 +5,7 @@
 #   snakemake -n                     what would run, and why
 #   snakemake --configfile config/surgery-sft.yaml ...    another run
 #
-# Targets: all (default), data, train, evaluate, report, push.
+# Targets: all (default), data, train, evaluate, report, push, qa_preview.
 import sys
 from pathlib import Path
 
@@ -38,6 +38,9 @@ localrules:
     fetch_weights,
     push_to_hub,
     merge_metrics,
+    merge_qa_quality,
+    preview_qa,
+    qa_preview,
     resolve_config,
     draw_rulegraph,
 
@@ -66,6 +69,13 @@ rule evaluate:
 rule push:
     input:
         TARGETS["push"],
+
+
+if "qa_preview" in TARGETS:
+
+    rule qa_preview:
+        input:
+            TARGETS["qa_preview"],
 
 
 include: "rules/data.smk"

@@ -200,4 +200,8 @@ TARGETS = {
     "evaluate": [f"{RUN}/metrics.json"] if CONFIG.experiments else [],
     "push": [f"{RUN}/pushed/{name}.json" for name in PUSHED],
 }
+if CONFIG.qa.backend != "annotation":
+    TARGETS["data"].append(f"{RUN}/qa_quality.json")
+if CONFIG.qa.backend not in ("annotation", "existing"):
+    TARGETS["qa_preview"] = [f"{RUN}/qa_preview.txt"]
 TARGETS["all"] = TARGETS["data"] + ([f"{RUN}/report.html"] if CONFIG.experiments else []) + TARGETS["push"]

@@ -14,6 +14,7 @@ from support import run_script
 from suture import files, records
 from suture.datasets.cataract1k import objects as real_objects
 from suture.records import Rejection, Sample
+from talking_server import serving
 
 BOX = {"area": 9.0, "bbox": [0, 0, 1, 1]}
 
@@ -179,3 +180,83 @@ def test_the_real_annotation_gives_the_questions_of_the_published_objects(
         "--output", tmp_path / "again.jsonl",
     )  # fmt: skip
     assert (tmp_path / "again.jsonl").read_bytes() == out.read_bytes()
+
+
+def test_more_kinds_of_question_on_request_and_other_wordings(inputs: tuple[Path, Path], tmp_path: Path) -> None:
+    clips, objects = inputs
+    command = ["--objects", objects, "--clips", clips, "--kinds", "phase", "order", "counts"]
+    run_script(
+        "generate_qa", *command, "--wordings", 2, "--output", tmp_path / "train.jsonl", "--published", tmp_path / "q"
+    )
+    run_script("generate_qa", *command, "--wordings", 2, "--first-wording", 2, "--output", tmp_path / "test.jsonl")
+    train, test = (records.read(tmp_path / f"{name}.jsonl", Sample)[0].turns for name in ("train", "test"))
+    assert [turn.answer for turn in train] == [turn.answer for turn in test]
+    assert [turn.answer for turn in train[1:]] == [
+        "No phase came before: this is the first one.",
+        "Two kinds of surgical instrument are visible.",
+    ]
+    assert not {turn.question for turn in train} & {turn.question for turn in test}
+    # The published layout has no number for them: they carry their kind.
+    run_script("generate_qa", "--existing", tmp_path / "q", "--clips", clips, "--output", tmp_path / "back.jsonl")
+    assert records.read(tmp_path / "back.jsonl", Sample)[0].turns == train
+
+
+def test_the_preview_shows_what_would_be_told_and_is_the_same_each_time(
+    inputs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, objects = inputs
+    command = ["--objects", objects, "--clips", clips, "--kinds", "phase", "spatial", "order"]
+    shown = run_script("qa_preview", *command)
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    assert run_script("qa_preview", *command) == shown
+    assert "sharing: open; to a model on this machine: allowed" in shown
+    assert "Surgical instruments: Gauge, Spatula" in shown
+    assert "the Gauge is to the right of the Pupil; the Spatula is above the Pupil" in shown
+    # Names of clips stand in headings alone.
+    assert [line for line in shown.splitlines() if "case_1" in line] == ["# clip case_1_0"]
+    said = run_script("qa_preview", *command, "--sharing", "internal", "--base-url", "https://api.example.org/v1")
+    assert "refused, the data are internal" in said
+
+    # What is shown is what is sent.
+    with serving() as server:
+        run_script(
+            "generate_qa", "--backend", "openai", "--base-url", server.url, "--model", "m", "--objects", objects,
+            "--clips", clips, "--output", tmp_path / "s.jsonl",
+        )  # fmt: skip
+    shown = run_script("qa_preview", "--objects", objects, "--clips", clips)
+    for message in server.calls[0].body["messages"]:
+        assert message["content"] in shown
+
+
+def test_an_asked_model_gets_schema_seed_and_key_and_its_samples_are_in_the_published_layout(
+    inputs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, objects = inputs
+    monkeypatch.setenv("LAB_KEY", "sk-secret-of-the-lab-0123456789")
+    with serving() as server:
+        said = run_script(
+            "generate_qa", "--backend", "openai", "--base-url", server.url, "--model", "m", "--api-key-env", "LAB_KEY",
+            "--objects", objects, "--clips", clips, "--output", tmp_path / "s.jsonl", "--published", tmp_path / "q",
+            "--quality", tmp_path / "quality.json",
+        )  # fmt: skip
+    call = server.calls[0]
+    assert call.headers["Authorization"] == "Bearer sk-secret-of-the-lab-0123456789"
+    assert call.body["response_format"]["json_schema"]["schema"]["properties"]["phase"]["enum"] == ["Incision"]
+    assert call.body["max_tokens"] == 1024
+    assert isinstance(call.body["seed"], int)
+    made = records.read(tmp_path / "s.jsonl", Sample)
+    assert [(one.id, one.origin, [turn.kind for turn in one.turns]) for one in made] == [
+        ("case_1_0", "llm", ["phase", "anatomy", "instruments"])
+    ]
+    assert "1 of 1 clips worded by the model, 0 of 1 replies refused" in said
+    written = "".join(path.read_text() for path in tmp_path.iterdir() if path.is_file())
+    assert "sk-secret" not in written + said
+    run_script(
+        "merge_qa_quality", "--samples", tmp_path / "s.jsonl", "--shards", tmp_path / "quality.json",
+        "--output", tmp_path / "merged.json",
+    )  # fmt: skip
+    merged = files.read_json(tmp_path / "merged.json")
+    assert (merged["accepted"], merged["variety"]["phase"]["pairs"]) == (1, 1)
+    said = run_script("generate_qa", "--backend", "openai", "--base-url", server.url, "--objects", objects, "--clips",
+                      clips, "--output", tmp_path / "s.jsonl", code=2)  # fmt: skip
+    assert "needs a model" in said

@@ -74,12 +74,15 @@ def given_flags(args: argparse.Namespace, section: type[BaseModel]) -> dict[str,
     return {name: getattr(args, name) for name in section.model_fields if hasattr(args, name)}
 
 
-def to_flags(section: BaseModel, *, leave_out: frozenset[str] = frozenset()) -> str:
-    """Returns a section as the flags of :func:`add_flags`, quoted for a shell; None stands for a flag left out."""
+def to_flags(section: BaseModel, *, leave_out: frozenset[str] = frozenset(), only: frozenset[str] | None = None) -> str:
+    """Returns a section as the flags of :func:`add_flags`, quoted for a shell; None stands for a flag left out.
+
+    ``leave_out`` names fields that are not wanted, ``only`` those that are, where not all.
+    """
     words = []
     for name, value in section.model_dump().items():
         option = name.replace("_", "-")
-        if name in leave_out or value is None:
+        if name in leave_out or value is None or (only is not None and name not in only):
             continue
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")

@@ -16,6 +16,7 @@ from suture import registry
 from suture.config.features import refusal
 from suture.config.generation import Generation
 from suture.config.publishing import PushToHub
+from suture.config.qa import QA
 from suture.config.training import Train, with_family_defaults
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -67,34 +68,6 @@ class Cut(Section):
         description="Comparing a clip's decoded frames with the source's: `auto` where the container does not prove "
         "the copy exact, and the first clip of each case; `full` every clip; `none` no clip.",
     )
-
-
-class QA(Section):
-    """Question–answer pairs (`generate_qa`, `ingest`)."""
-
-    backend: Literal["template", "annotation", "existing"] = Field(
-        "template",
-        description="`template`: worded from the objects and phases. `annotation`: the questions the publisher already "
-        "wrote (adapter `table` and its like). `existing`: the file named by `existing`.",
-    )
-    kinds: list[Literal["phase", "anatomy", "instruments", "spatial"]] = Field(
-        ["phase", "anatomy", "instruments"], min_length=1, description="Kinds of question the template back end asks."
-    )
-    wordings: int = Field(1, ge=1, le=4, description="How many wordings of each question are used, chosen by clip.")
-    existing: str | None = Field(
-        None, description="A qa_pairs_without_idle.json, train_ or val_qa_pairs.json in the published layout."
-    )
-
-    @model_validator(mode="after")
-    def _existing_goes_with_its_backend(self) -> QA:
-        if (self.backend == "existing") != (self.existing is not None):
-            raise ValueError("`existing: FILE` and `backend: existing` go together: give both or neither")
-        unused = self.model_fields_set & {"kinds", "wordings"}
-        if self.backend != "template" and unused:
-            raise ValueError(
-                f"{' and '.join(sorted(unused))} would be ignored: only backend: template writes questions"
-            )
-        return self
 
 
 class Split(Section):

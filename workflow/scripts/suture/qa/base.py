@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +10,11 @@ from suture.records import Turn
 
 KINDS = ("phase", "anatomy", "instruments", "spatial")
 """The kinds of question in the published order: question1 asks for the phase, and so on."""
+
+MORE_KINDS = ("order", "counts")
+"""Asked on request: which phase came before, and how many kinds of instrument are in sight."""
+
+ALL_KINDS = KINDS + MORE_KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +35,8 @@ class Facts:
 
     Names are canonical and in the order of the name table. ``relations`` is
     None where they were not asked for or the annotation does not settle them.
+    ``before`` is the phase that came before this one, empty where this is the
+    first of its case, and None where it was not asked for.
     """
 
     clip: str
@@ -37,6 +45,13 @@ class Facts:
     anatomy: tuple[str, ...]
     instruments: tuple[str, ...]
     relations: Relations | None = None
+    before: str | None = None
+
+    def kinds(self, asked: Sequence[str]) -> tuple[str, ...]:
+        """Returns which of the kinds these facts can answer, in the order of :data:`ALL_KINDS`."""
+        unsettled = {"spatial"} if self.relations is None else set()
+        unsettled |= {"order"} if self.before is None else set()
+        return tuple(kind for kind in ALL_KINDS if kind in asked and kind not in unsettled)
 
 
 class Backend(Protocol):
@@ -46,5 +61,5 @@ class Backend(Protocol):
     """The ``origin`` of its samples: template or llm."""
 
     def write(self, facts: Facts) -> tuple[Turn, ...]:
-        """Writes the turns about one clip, in the order of ``KINDS``."""
+        """Writes the turns about one clip, in the order of ``ALL_KINDS``."""
         ...

@@ -21,6 +21,7 @@ def gather(
     *,
     idle: bool = False,
     with_relations: bool = False,
+    with_before: bool = False,
 ) -> tuple[list[Facts], list[Rejection]]:
     """Returns the facts about each clip that has a scene, sorted by clip id, and what was left out.
 
@@ -35,6 +36,7 @@ def gather(
     """
     clip_of = {clip.id: clip for clip in clips if idle or clip.phase != IDLE}
     idle_ids = {clip.id for clip in clips} - set(clip_of)
+    before = _before(clips) if with_before else {}
     inside: dict[str, list[ClipScene]] = {}
     rejected: list[Rejection] = []
     for scene in scenes:
@@ -62,9 +64,27 @@ def gather(
                 anatomy=anatomy,
                 instruments=instruments,
                 relations=found,
+                before=before.get(clip.id),
             )
         )
     return facts, sorted(rejected, key=lambda one: (one.case, one.reason, one.where))
+
+
+def _before(clips: Sequence[Clip]) -> dict[str, str]:
+    """Returns, by clip, the phase that was under way before the clip's own; empty for the first one of a case.
+
+    A phase that is taken up again after a pause has the same phase before it as
+    at first. Idle time is no phase: an idle clip has none before it either.
+    """
+    found: dict[str, str] = {}
+    latest: dict[str, list[str]] = {}
+    for clip in sorted(clips, key=lambda one: (one.case, one.source, one.start_s, one.id)):
+        if clip.phase != IDLE:
+            phases = latest.setdefault(clip.case, [])
+            if phases[-1:] != [clip.phase]:
+                phases.append(clip.phase)
+            found[clip.id] = phases[-2] if len(phases) > 1 else ""
+    return found
 
 
 def _scene_rejection(scene: ClipScene, clip: Clip | None) -> Rejection:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from suture.errors import ConfigError, InputError
 from suture.files import sha256_text
 from suture.qa import spatial
-from suture.qa.base import KINDS, Facts, Relations
+from suture.qa.base import ALL_KINDS, KINDS, Facts, Relations
 from suture.qa.names import ObjectNames
 from suture.records import Turn
 
@@ -42,12 +42,31 @@ WORDINGS = {
         "Seen from the {reference}, where is each surgical instrument?",
         "Describe where each surgical instrument lies relative to the {reference}.",
     ),
+    "order": (
+        "Which phase of the surgery came before the current one?",
+        "What phase preceded the one that is shown?",
+        "Name the surgical phase before this one.",
+        "Before the phase in this video, which phase was performed?",
+    ),
+    "counts": (
+        "How many kinds of surgical instrument are visible?",
+        "What is the number of different surgical instruments in sight?",
+        "Count the kinds of surgical instrument in this video.",
+        "How many different instruments does this video show?",
+    ),
 }
 """Questions by kind; the first of each is the default one."""
+
+NUMBERS = (
+    *("no", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
+"""Numbers in letters, from 0."""
 
 _PHASE = ("The current phase is ", ".")
 _NOUN = {"anatomy": "anatomical structure", "instruments": "surgical instrument"}
 _SPATIAL = ("In the image, ", ".")
+_ORDER = ("The phase before was ", ".")
 
 
 def phase_answer(name: str) -> str:
@@ -77,6 +96,22 @@ def spatial_answer(relations: Relations) -> str:
         return set_answer("instruments", ())
     clauses = (f"the {name} is {where} the {relations.reference}" for name, where in relations.directions)
     return "; ".join(clauses).join(_SPATIAL)
+
+
+def order_answer(before: str) -> str:
+    """Returns the sentence that names the phase before; an empty name: there was none."""
+    return "No phase came before: this is the first one." if not before else before.join(_ORDER)
+
+
+def count_answer(number: int) -> str:
+    """Returns the sentence that says how many kinds of instrument are in sight."""
+    noun = "kind of surgical instrument is" if number == 1 else "kinds of surgical instrument are"
+    return f"{number_word(number).capitalize()} {noun} visible."
+
+
+def number_word(number: int) -> str:
+    """Returns a number as people write it in a sentence: in letters up to twelve."""
+    return NUMBERS[number] if number < len(NUMBERS) else str(number)
 
 
 def parse_answer(kind: str, text: str, names: ObjectNames) -> str | frozenset[str]:
@@ -123,10 +158,12 @@ class Template:
     """Words facts with fixed sentences.
 
     Args:
-        kinds: the kinds of question, asked in the order of ``base.KINDS``.
+        kinds: the kinds of question, asked in the order of ``base.ALL_KINDS``.
         wordings: how many wordings of a question are used. Which one a clip
             gets is a stable hash of seed, clip id and kind.
         seed: moves that choice.
+        first: the first wording in use. Training with wordings 0 and 1 and
+            testing with 2 and 3 tests questions that were never read.
 
     Raises:
         ConfigError: an unknown kind, or more wordings than there are.
@@ -134,19 +171,27 @@ class Template:
 
     ORIGIN = "template"
 
-    def __init__(self, kinds: Sequence[str] = KINDS[:3], wordings: int = 1, seed: int = 42) -> None:
-        unknown = sorted(set(kinds) - set(KINDS))
+    def __init__(self, kinds: Sequence[str] = KINDS[:3], wordings: int = 1, seed: int = 42, first: int = 0) -> None:
+        unknown = sorted(set(kinds) - set(ALL_KINDS))
         if unknown or not kinds:
-            raise ConfigError(f"unknown kind of question: {unknown or 'none given'}", fix=f"some of {', '.join(KINDS)}")
+            raise ConfigError(
+                f"unknown kind of question: {unknown or 'none given'}", fix=f"some of {', '.join(ALL_KINDS)}"
+            )
         most = min(len(WORDINGS[kind]) for kind in kinds)
         if not 1 <= wordings <= most:
             raise ConfigError(f"{wordings} wordings asked for; there are {most}", fix=f"--wordings 1 to {most}")
-        self.kinds = tuple(kind for kind in KINDS if kind in kinds)
+        if not 0 <= first <= most - wordings:
+            raise ConfigError(
+                f"{wordings} wordings from number {first} on; there are {most}",
+                fix=f"--first-wording 0 to {most - wordings}",
+            )
+        self.kinds = tuple(kind for kind in ALL_KINDS if kind in kinds)
+        self._first = first
         self._wordings = wordings
         self._seed = seed
 
     def write(self, facts: Facts) -> tuple[Turn, ...]:
-        """Writes one turn for each kind; none for spatial where the facts do not settle it."""
+        """Writes one turn for each kind; none where the facts do not settle it, as for spatial and order."""
         answers = {
             "phase": phase_answer(facts.phase),
             "anatomy": set_answer("anatomy", facts.anatomy),
@@ -154,6 +199,9 @@ class Template:
         }
         if facts.relations is not None:
             answers["spatial"] = spatial_answer(facts.relations)
+        if facts.before is not None:
+            answers["order"] = order_answer(facts.before)
+        answers["counts"] = count_answer(len(facts.instruments))
         return tuple(
             Turn(question=self._question(kind, facts), answer=answers[kind], kind=kind)
             for kind in self.kinds
@@ -161,6 +209,6 @@ class Template:
         )
 
     def _question(self, kind: str, facts: Facts) -> str:
-        number = int(sha256_text(f"{self._seed}/{facts.clip}/{kind}")[:12], 16) % self._wordings
+        number = int(sha256_text(f"{self._seed}/{facts.clip}/{kind}")[:12], 16) % self._wordings + self._first
         reference = facts.relations.reference.lower() if facts.relations else ""
         return WORDINGS[kind][number].format(reference=reference)
