@@ -108,6 +108,8 @@ else:
         input:
             objects=f"{RUN}/manifests/objects/{{shard}}.json",
             clips=f"{RUN}/manifests/clips/shards/{{shard}}.jsonl",
+            # A folder's own files: other weights, other words.
+            weights=sorted(map(str, Path(LLM.model).glob("*.*"))) if Path(LLM.model).is_dir() else [],
         output:
             samples=f"{RUN}/manifests/samples/{{shard}}.jsonl",
             rejected=f"{RUN}/manifests/samples/{{shard}}.rejected.jsonl",
