@@ -41,6 +41,7 @@ localrules:
     merge_qa_quality,
     preview_qa,
     qa_preview,
+    select_samples,
     resolve_config,
     draw_rulegraph,
 

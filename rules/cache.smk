@@ -40,7 +40,7 @@ rule cache_frames:
 # What the vision tower makes of those frames, for experiments that leave it as it is.
 rule cache_features:
     input:
-        base=f"{RUN}/models/base/{{base}}",
+        base=lambda w: base_folder(w.base),
         frames=f"{RUN}/cache/frames/{{frames}}/shard-{{shard}}.jsonl",
         frames_array=ancient(f"{RUN}/cache/frames/{{frames}}/shard-{{shard}}.npy"),
     output:

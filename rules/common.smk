@@ -156,6 +156,19 @@ def base_of(base):
     return next(one for one in CONFIG.experiments.values() if one.base_key == base)
 
 
+def base_folder(base):
+    """The folder of a base model by its key: fetched, or what another experiment made."""
+    before = base_of(base).init_from
+    return f"{RUN}/models/{before}" if before else f"{RUN}/models/base/{base}"
+
+
+def samples_of(name, split):
+    """The samples of a split that an experiment is about."""
+    if CONFIG.experiments[name].cases is None:
+        return f"{RUN}/manifests/split/{split}.jsonl"
+    return f"{RUN}/manifests/experiments/{name}/{split}.jsonl"
+
+
 def clip_folders(cases):
     """The clips themselves, of jobs that read them: deleted ones are cut again. Their content is in the manifests."""
     return [ancient(f"{RUN}/clips/{case}") for case in cases]

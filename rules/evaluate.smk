@@ -4,7 +4,7 @@
 rule predict:
     input:
         model=f"{RUN}/models/{{experiment}}",
-        samples=lambda w: f"{RUN}/manifests/split/{experiment(w).predict.split}.jsonl",
+        samples=lambda w: samples_of(w.experiment, experiment(w).predict.split),
         frames=lambda w: frames_cache(w.experiment),
         arrays=lambda w: frames_arrays(w.experiment),
     output:
@@ -31,7 +31,7 @@ rule predict:
 rule score:
     input:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
-        references=f"{RUN}/manifests/split/train.jsonl",
+        references=lambda w: samples_of(w.experiment, "train"),
         split=f"{RUN}/manifests/split/split.json",
     output:
         entry=f"{RUN}/metrics/{{experiment}}.json",

@@ -32,3 +32,34 @@ rule split_dataset:
     shell:
         "exec python workflow/scripts/split_dataset.py --adapter {params.adapter} --samples {input.samples:q} --clips {input.clips:q}"
         " --fractions {params.fractions} {params.options} --output-dir {params.output_dir:q} > {log:q} 2>&1"
+
+
+# For experiments that are about some of the cases. Seconds: they share the one split.
+rule select_samples:
+    input:
+        train=f"{RUN}/manifests/split/train.jsonl",
+        val=f"{RUN}/manifests/split/val.jsonl",
+        test=f"{RUN}/manifests/split/test.jsonl",
+    output:
+        train=f"{RUN}/manifests/experiments/{{experiment}}/train.jsonl",
+        val=f"{RUN}/manifests/experiments/{{experiment}}/val.jsonl",
+        test=f"{RUN}/manifests/experiments/{{experiment}}/test.jsonl",
+    log:
+        f"{RUN}/logs/select_samples/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/select_samples/{{experiment}}.tsv"
+    conda:
+        "../envs/select_samples.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        split_dir=subpath(input.train, parent=True),
+        output_dir=subpath(output.train, parent=True),
+        cases=lambda w: experiment(w).cases,
+        code=code("select_samples"),
+    message:
+        "Taking the samples of {wildcards.experiment}"
+    shell:
+        "exec python workflow/scripts/select_samples.py --split-dir {params.split_dir:q} --cases {params.cases:q}"
+        " --output-dir {params.output_dir:q} > {log:q} 2>&1"

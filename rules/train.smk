@@ -30,9 +30,9 @@ rule fetch_weights:
 
 rule train_segment:
     input:
-        base=lambda w: f"{RUN}/models/base/{experiment(w).base_key}",
-        train=f"{RUN}/manifests/split/train.jsonl",
-        val=f"{RUN}/manifests/split/val.jsonl",
+        base=lambda w: base_folder(experiment(w).base_key),
+        train=lambda w: samples_of(w.experiment, "train"),
+        val=lambda w: samples_of(w.experiment, "val"),
         frames=lambda w: frames_cache(w.experiment),
         features=lambda w: features_cache(w.experiment),
         arrays=lambda w: features_arrays(w.experiment) or frames_arrays(w.experiment),
@@ -74,7 +74,7 @@ rule train_segment:
 
 rule export_model:
     input:
-        base=lambda w: f"{RUN}/models/base/{experiment(w).base_key}",
+        base=lambda w: base_folder(experiment(w).base_key),
         checkpoint=lambda w: f"{RUN}/train/{w.experiment}/segment-{segments(w.experiment)}",
     output:
         model=directory(f"{RUN}/models/{{experiment}}"),

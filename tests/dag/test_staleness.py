@@ -7,8 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from support import clone, planned, snakemake
+from suture import files, records
+from suture.records import Sample
 
 CONFIG = "tests/dag/tiny.yaml"
 ALWAYS_AFTER_DATA = {"train_segment", "export_model", "predict", "score", "merge_metrics", "report", "all"}
@@ -76,6 +80,12 @@ def test_one_experiments_learning_rate_reruns_that_experiment_from_training_on(r
     assert not {"split_dataset", "cache_frames", "cut_videos"} & set(jobs)
 
 
+def test_what_starts_from_an_experiment_is_stale_with_it(run: Path) -> None:
+    edit(run / CONFIG, "learning_rate: 0.003", "learning_rate: 0.004")
+    jobs = plan(run)
+    assert jobs["train_segment"] == 3 and jobs["export_model"] == 2, "one in two jobs, and three, which starts from it"
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -94,8 +104,29 @@ def test_deleted_clips_and_frames_come_back_when_a_job_needs_them(run: Path) -> 
     shutil.rmtree(run / "results/tiny/cache")
     edit(run / CONFIG, "max_new_tokens: 8", "max_new_tokens: 9")
     jobs = plan(run)
-    assert jobs["predict"] == 2 and jobs["cache_frames"] == 2
+    assert jobs["predict"] == 2 and jobs["cache_frames"] == 2, "one and two; three is asked by settings of its own"
     assert jobs["cut_videos"] == 1, "the other cases' clips are there"
+
+
+def test_an_experiment_of_some_cases_learns_and_is_asked_of_these_alone(finished: Path) -> None:
+    results = finished / "results/tiny"
+    for name in ("train", "val", "test"):
+        every = records.read(results / f"manifests/split/{name}.jsonl", Sample)
+        mine = records.read(results / f"manifests/experiments/three/{name}.jsonl", Sample)
+        assert mine == [sample for sample in every if sample.case != "case_9106"]
+    asked = {row["case"] for row in files.read_jsonl(results / "predictions/three.jsonl")}
+    assert asked == {sample.case for sample in mine}
+
+
+def test_a_run_starts_from_the_model_that_it_names(finished: Path) -> None:
+    """What its adapters leave as it is, is the other experiment's and not the random model's."""
+    models = finished / "results/tiny/models"
+    random, one, three = (
+        load_file(models / name / "model.safetensors") for name in ("base/qwen2_5_vl.small", "one", "three")
+    )
+    kept = [name for name in one if torch.equal(one[name], three[name])]
+    assert set(one) - set(kept) and all("proj" in name for name in set(one) - set(kept)), "adapters changed something"
+    assert not any(torch.equal(random[name], three[name]) for name in kept if "norm" not in name and "bias" not in name)
 
 
 def test_the_edited_run_ends_where_a_fresh_one_would(run: Path) -> None:

@@ -117,3 +117,22 @@ def test_experiments_that_see_other_frames_have_other_caches() -> None:
         Frames(count=8, width=56).key,
     }
     assert len(keys) == 5
+
+
+@pytest.mark.parametrize(
+    ("second", "third", "words"),
+    [
+        ({"init_from": "qwen-smal"}, {}, "there is no 'qwen-smal'; did you mean 'qwen-small'?"),
+        ({"init_from": "qwen-small", "model": "a/b"}, {}, "`init_from` names the base model: leave out model: a/b"),
+        ({"init_from": "third"}, {"init_from": "second"}, "init_from goes round: second from third from second"),
+        (
+            {"init_from": "qwen-small", "family": "llava_next_video"},
+            {},
+            "is of family qwen2_5_vl, not llava_next_video",
+        ),
+    ],
+)
+def test_an_experiment_starts_from_one_that_is_there(second: dict[str, Any], third: dict[str, Any], words: str) -> None:
+    one = {key: value for key, value in DEMO["experiments"]["qwen-small"].items() if key != "model"}
+    given = {**one, **second}
+    assert words in refusal(experiments={**DEMO["experiments"], "second": given, "third": {**one, **third}})

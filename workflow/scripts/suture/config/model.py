@@ -179,6 +179,17 @@ class Experiment(Section):
         description="Base model: `small` (built locally, random weights), a folder, or a hub id with `revision`.",
     )
     revision: str | None = Field(None, description="Pinned commit of a hub model; required for a hub id.")
+    init_from: Name | None = Field(
+        None,
+        description="Start from the finished model of this other experiment, not from `model`; it is trained first.",
+    )
+    cases: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Cases of this experiment, by name or pattern, in training and in testing; default: all. A case "
+        "stays on its side of the split.",
+        examples=[["bagls_*"]],
+    )
     task: Name = Field(
         "open_vqa", description="What an answer is and how it is scored: a module in `workflow/scripts/suture/tasks/`."
     )
@@ -216,6 +227,10 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _pinned(self) -> Experiment:
+        if self.init_from is not None:
+            if self.model != "small" or self.revision:
+                raise ValueError(f"`init_from` names the base model: leave out model: {self.model}")
+            return self
         local = self.model == "small" or Path(self.model).is_dir()
         if local and self.revision:
             raise ValueError("`revision` is of a hub model; leave it out for `small` and for a folder")
@@ -240,6 +255,8 @@ class Experiment(Section):
     @property
     def base_key(self) -> str:
         """Name of the base model's folder: experiments with an equal base share it."""
+        if self.init_from is not None:
+            return f"from.{self.init_from}"
         name = self.model.rstrip("/").replace("/", "--")
         return f"{self.family}.{name}" + (f".{self.revision[:12]}" if self.revision else "")
 
@@ -308,6 +325,25 @@ class Config(Section):
             raise ValueError("give the folder of the annotation files: for example annotations: data/cataract1k")
         elif self.draw is None and self.videos is None:
             raise ValueError("give the folder of the videos: for example videos: data/cataract1k/videos")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_from_what_there_is(self) -> Config:
+        for name, one in self.experiments.items():
+            chain = [name]
+            while (before := self.experiments[chain[-1]].init_from) is not None:
+                if before not in self.experiments:
+                    near = difflib.get_close_matches(before, self.experiments, n=1, cutoff=0)
+                    raise ValueError(
+                        f"experiments.{chain[-1]}.init_from: there is no {before!r}; did you mean {near[0]!r}?"
+                    )
+                if before in chain:
+                    raise ValueError(f"experiments.{name}.init_from goes round: {' from '.join([*chain, before])}")
+                chain.append(before)
+            if one.init_from and (other := self.experiments[one.init_from].family) != one.family:
+                raise ValueError(
+                    f"experiments.{name}.init_from: {one.init_from!r} is of family {other}, not {one.family}"
+                )
         return self
 
     @model_validator(mode="after")
