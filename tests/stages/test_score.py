@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from support import run_script
+import score as score_script
+from support import call, make_clip, run_script
+from suture.errors import InputError
 
 
 def write(path: Path, rows: list[dict], *, start: bytes = b"", end: str = "\n") -> Path:
@@ -52,10 +54,12 @@ def test_an_entry_has_the_layout_of_metrics_json(tmp_path: Path) -> None:
     assert entry["not_computed"] == {}
 
 
-def test_without_references_the_baseline_is_listed_as_not_computed(tmp_path: Path) -> None:
+def test_without_references_the_majority_is_listed_as_not_computed(tmp_path: Path) -> None:
     entry = score(tmp_path, write(tmp_path / "p.jsonl", [predicted(i) for i in range(8)]))
     assert isinstance(entry, dict)
-    assert entry["baselines"] == {}
+    # The gold answers are there all the same: what the measures can reach.
+    assert entry["baselines"].keys() == {"ceiling"}
+    assert entry["baselines"]["ceiling"]["acc"]["value"] == 1.0
     assert "--references" in entry["not_computed"]["majority"]
     assert "leaky" in entry["not_computed"]
 
@@ -136,3 +140,106 @@ def test_merging(tmp_path: Path) -> None:
     assert "named twice" in run_script(*merge, path, path, "--names", "a", "a", code=2)
     path.write_text(json.dumps({**entry, "metrics": {"acc": {"value": None, "low": 0, "high": 1}}}))
     assert "value of 'acc' is None" in run_script(*merge, path, "--names", "a", code=2)
+
+
+# --- other tasks, and baselines, in this process ----------------------------------------------------------------------
+
+
+def judge(folder: Path, task: str, rows: Path, *more: object) -> dict:
+    output = folder / "entry.json"
+    call(score_script, "--task", task, "--predictions", rows, "--output", output, "--resamples", 100, *more)
+    return json.loads(output.read_text())
+
+
+def chosen(i: int, **changes: object) -> dict:
+    scores = {"hook": 0.2, "grasper": 0.7 if i % 3 else 0.1, "clipper": 0.1 if i % 3 else 0.7}
+    row = {"id": f"q{i}", "case": f"VID{i % 4:02d}", "kind": ["zero_hop", "one_hop"][i % 2], "scores": scores}
+    return {**row, "answer": "grasper", "prediction": max(scores, key=scores.__getitem__), **changes}
+
+
+def test_closed_questions_with_their_labels(tmp_path: Path) -> None:
+    rows = write(tmp_path / "p.jsonl", [chosen(i) for i in range(12)])
+    for labels in ('["hook", "grasper", "clipper"]', "hook\r\ngrasper\r\n\r\nclipper\r\n"):
+        (tmp_path / "labels").write_bytes(b"\xef\xbb\xbf" + labels.encode())
+        entry = judge(tmp_path, "closed_vqa", rows, "--labels", tmp_path / "labels")
+        # One of three labels occurs as gold: found in 8 of 12 questions, and never given wrongly.
+        assert entry["metrics"]["mAR@official"]["value"] == pytest.approx(2 / 3)
+        assert entry["metrics"]["mAR@published"]["value"] == pytest.approx(2 / 9)
+        assert {"ap_macro", "ece", "acc@zero_hop", "acc@one_hop"} <= entry["metrics"].keys()
+        assert entry["tables"].keys() == {"confusion", "calibration"}
+    (tmp_path / "labels").write_text('["hook", "hook"]')
+    with pytest.raises(InputError, match="label 'hook' occurs twice"):
+        judge(tmp_path, "closed_vqa", rows, "--labels", tmp_path / "labels")
+
+
+def test_classes_without_labels_are_those_that_occur(tmp_path: Path) -> None:
+    rows = write(tmp_path / "p.jsonl", [chosen(i, answer=["grasper", "clipper"][i % 2]) for i in range(12)])
+    entry = judge(tmp_path, "classification", rows)
+    assert {"f1_macro", "auroc@macro_ovr", "sensitivity@macro"} <= entry["metrics"].keys()
+
+
+def test_reports_from_two_tables(tmp_path: Path) -> None:
+    said, gold = tmp_path / "said.csv", tmp_path / "gold.csv"
+    said.write_bytes("\ufeffstudy_id,report,Patient\r\n1,No large effusion.,a\r\n2,,b\r\n9,Large heart.,c\r\n".encode())
+    gold.write_text('study_id,report\n1,"No large effusion."\n2,"Small, clear\nlungs."\n3,Normal.\n')
+    entry = judge(tmp_path, "report", said, "--references", gold)
+    assert entry["metrics"]["bleu_4"]["value"] == pytest.approx((1.0 + 0.0) / 2)
+    assert (entry["unit"], entry["n_cases"], entry["n_samples"]) == ("case", 2, 2)
+    # What is in one file only is in no number, and said so.
+    assert "1 predictions have no text" in entry["not_computed"]["no_reference"]
+    assert "1 of 3 references have no prediction" in entry["not_computed"]["no_prediction"]
+    assert {"bertscore", "meteor", "radgraph_f1", "leaky"} <= entry["not_computed"].keys()
+    with pytest.raises(InputError, match="a table of reports, without the gold ones"):
+        judge(tmp_path, "report", said)
+
+
+def test_other_predictions_of_the_same_samples_stand_beside(tmp_path: Path) -> None:
+    rows = write(tmp_path / "p.jsonl", [predicted(i) for i in range(8)])
+    shuffled = write(tmp_path / "shuffled.jsonl", [predicted(i, prediction="Polishing") for i in range(8)])
+    base = write(tmp_path / "base.jsonl", [predicted(i, prediction="I see an eye.") for i in range(8)])
+    entry = judge(tmp_path, "open_vqa", rows, "--baseline", f"shuffled={shuffled}", f"zero_shot={base}")
+    assert entry["baselines"].keys() == {"ceiling", "shuffled", "zero_shot"}
+    for name in ("shuffled", "zero_shot"):
+        assert entry["baselines"][name]["acc"] == {"value": 0.0, "low": 0.0, "high": pytest.approx(0.602, abs=1e-3)}
+    for given, said in ((f"majority={base}", "there already"), ("Base", "NAME=FILE"), (f"A={base}", "NAME=FILE")):
+        with pytest.raises(InputError, match=said):
+            judge(tmp_path, "open_vqa", rows, "--baseline", given)
+
+
+def test_what_metadata_tells_is_learnt_from_the_clips_of_training(tmp_path: Path) -> None:
+    clips, train, asked = [], [], []
+    for i in range(40):
+        phase = "Incision" if i % 2 else "Polishing"
+        clip = make_clip(id=f"k{i}", case=f"c{i % 10}", start_s=0.0, end_s=3.0 + i % 2, path=f"k{i}.mp4")
+        (tmp_path / clip.path).write_bytes(bytes(100))
+        clips.append(clip.to_json())
+        if i % 10 < 7:
+            train.append({**trained(f"c{i % 10}", phase), "id": f"t{i}", "clip": clip.id})
+        else:
+            asked.append(predicted(i, answer=phase, prediction="?", case=f"c{i % 10}", clip=clip.id))
+    given = (
+        write(tmp_path / "p.jsonl", asked),
+        "--references", write(tmp_path / "train.jsonl", train),
+        "--clips", write(tmp_path / "clips.jsonl", clips),
+        "--clips-dir", tmp_path,
+    )  # fmt: skip
+    entry = judge(tmp_path, "open_vqa", *given)
+    assert entry["metrics"]["acc"]["value"] == 0.0
+    # The length alone tells the phase: whoever does no better has shown nothing.
+    assert entry["baselines"]["metadata"]["acc"]["value"] == 1.0
+    assert entry["baselines"]["majority"]["acc"]["value"] < 1.0
+    with pytest.raises(InputError, match="go together"):
+        judge(tmp_path, "open_vqa", *given[:-2])
+
+
+def test_the_datasets_names_make_sets_and_phases_measurable(tmp_path: Path) -> None:
+    rows = [
+        predicted(0, answer="The phase is Incision.", prediction="incision", phase="Incision"),
+        predicted(
+            1, kind="instruments", answer="The gauge is visible.", prediction="A cannula is visible.", phase="Incision"
+        ),
+    ]
+    entry = judge(tmp_path, "open_vqa", write(tmp_path / "p.jsonl", rows), "--adapter", "cataract1k")
+    assert entry["metrics"]["acc"]["value"] == 0.0
+    assert entry["metrics"]["set_f1@instruments"]["value"] == 1.0
+    assert entry["metrics"]["phase_f1_macro"]["value"] == 1.0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from suture import scoring
+from suture import baselines, predicted, scoring, statistics
 from suture.errors import InputError
 from suture.records import Sample, Turn
 from suture.tasks import open_vqa
@@ -74,19 +74,19 @@ def test_the_mean_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         ease = rng.beta(3, 2, size=30)
         rows = [row(10 * c + i, f"c{c:02d}", bool(rng.random() < ease[c])) for c in range(30) for i in range(10)]
         units = scoring.number_units(rows)
-        found = scoring.bootstrap(open_vqa.measures(units.rows, units.count)[:1], units.count, resamples=200, seed=1)
+        found = statistics.bootstrap(open_vqa.measures(units.rows, units.count)[:1], units.count, resamples=200, seed=1)
         covered += found[0].low <= 0.6 <= found[0].high
     assert 178 <= covered <= 199
 
 
 def test_a_block_of_weights_draws_every_unit_equally() -> None:
-    weights = scoring.draw_weights(5, 4000, np.random.default_rng(0))
+    weights = statistics.draw_weights(5, 4000, np.random.default_rng(0))
     assert (weights.sum(axis=1) == 5).all()
     assert weights.mean(axis=0) == pytest.approx(np.ones(5), abs=0.06)
 
 
 def test_blocks_are_joined_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "_BLOCK", 12 * 64)
+    monkeypatch.setattr(statistics, "_BLOCK", 12 * 64)
     rows = [row(20 * c + i, f"case_{c}", c < 6) for c in range(12) for i in range(2)]
     value, low, high = acc(rows)
     assert (value, low, high) == (0.5, 0.25, 0.75)
@@ -120,13 +120,18 @@ def test_accuracy_by_kind_and_by_phase() -> None:
         row(3, "b", False, kind="anatomy", phase="Incision"),
     ]
     entry = scored(rows)
-    assert {key: (m["value"], m["n"]) for key, m in entry["metrics"].items()} == {
+    accuracies = {key: (m["value"], m["n"]) for key, m in entry["metrics"].items() if key.startswith("acc")}
+    assert accuracies == {
         "acc": (0.25, 4),
         "acc_normalised": (0.25, 4),
         "acc@phase": (0.5, 2),
+        "acc_normalised@phase": (0.5, 2),
         "acc@anatomy": (0.0, 2),
+        "acc_normalised@anatomy": (0.0, 2),
     }
-    assert entry["by"]["kind"]["phase"].keys() == {"acc", "acc_normalised"}
+    # Among the questions of one kind, acc@KIND is acc once more: it is left out.
+    assert "acc@phase" not in entry["by"]["kind"]["phase"]
+    assert entry["by"]["kind"]["phase"]["acc"]["value"] == 0.5
     incision = entry["by"]["phase"]["Incision"]
     assert (incision["acc"]["value"], incision["acc"]["n"]) == (pytest.approx(1 / 3), 3)
     assert incision["acc@phase"]["value"] == 0.5
@@ -146,19 +151,19 @@ def test_groups_are_resampled_in_place_of_cases(tmp_path: Path) -> None:
     file = tmp_path / "groups.csv"
     file.write_bytes(("\ufeffCase,Group\r\n" + "".join(f"c{c},p{c // 2}\r\n" for c in range(24))).encode())
     rows = [row(c, f"c{c}", c < 12) for c in range(24)]
-    units = scoring.number_units(rows, scoring.read_groups(file))
+    units = scoring.number_units(rows, predicted.read_groups(file))
     entry = scoring.entry(open_vqa, units, split="test", leaky=False, baselines={}, not_computed={})
     assert (entry["metrics"]["acc"]["low"], entry["metrics"]["acc"]["high"]) == (0.25, 0.75)
     assert entry["n_cases"] == 24
     with pytest.raises(InputError, match="1 cases are in no group, first: 'x'"):
-        scoring.number_units([*rows, row(99, "x", True)], scoring.read_groups(file))
+        scoring.number_units([*rows, row(99, "x", True)], predicted.read_groups(file))
 
 
 def test_a_case_in_two_groups_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "groups.csv"
     file.write_text("case,group\na,1\na,2\n")
     with pytest.raises(InputError, match="two groups"):
-        scoring.read_groups(file)
+        predicted.read_groups(file)
 
 
 def samples(*turns: tuple[str, str, str]) -> list[Sample]:
@@ -188,13 +193,14 @@ def test_the_majority_answer_is_that_of_the_question_then_of_the_kind_then_of_al
     ]
     rows = [Row(id=q, turn=0, answer="", prediction="", question=q, kind=k) for q, k in asked]
     # tools: x and y once each, the tie goes to x; phase: 3 c against 2 b and 1 a; of all: c.
-    assert scoring.majority_predictions(rows, train) == (["b", "x", "x", "c", "c"], 3)
+    answered, unseen = baselines.majority(rows, train)
+    assert ([one.prediction for one in answered], unseen) == (["b", "x", "x", "c", "c"], 3)
 
 
 def test_a_baseline_is_scored_by_the_same_measures_on_the_same_resamples() -> None:
     rows = [row(20 * c + i, f"case_{c}", c < 6, kind="phase") for c in range(12) for i in range(20)]
-    said = [one.prediction for one in rows]
-    entry = scored(rows, baselines={"majority": said})
+    units = scoring.number_units(rows)
+    entry = scored(rows, baselines={"majority": units.rows})
     for key, found in entry["baselines"]["majority"].items():
         assert found == {end: entry["metrics"][key][end] for end in ("value", "low", "high")}
 
@@ -214,10 +220,10 @@ def test_groups_are_read_as_spreadsheets_write_them(tmp_path: Path) -> None:
     file = tmp_path / "groups.csv"
     file.write_bytes(b"\xef\xbb\xbfsep=;\r\nGroup;Case\r\nA;c1\r\n;c2\r\n")
     with pytest.raises(InputError, match="an empty case or group") as caught:
-        scoring.read_groups(file)
+        predicted.read_groups(file)
     assert caught.value.where == f"{file}:4"
     file.write_text("Group;Case\nA;c1\nA;c2\n")
-    assert scoring.read_groups(file) == {"c1": "A", "c2": "A"}
+    assert predicted.read_groups(file) == {"c1": "A", "c2": "A"}
 
 
 def test_the_majority_is_that_of_the_samples_before_balancing() -> None:
@@ -233,7 +239,7 @@ def test_the_majority_is_that_of_the_samples_before_balancing() -> None:
     ]
     train += [dataclasses.replace(train[0], id=f"x#{n}") for n in range(2, 9)]
     rows = [Row(id="a", turn=0, answer="", prediction="", question="?", kind="k")]
-    assert scoring.majority_predictions(rows, train)[0] == ["common"]
+    assert baselines.majority(rows, train)[0][0].prediction == "common"
     # Not every "#" is of a repeat: nothing else has these questions and this name.
     odd = [train[0], dataclasses.replace(train[1], id="x#2"), dataclasses.replace(train[1], id="w#2")]
-    assert scoring.majority_predictions(rows, odd)[0] == ["common"]
+    assert baselines.majority(rows, odd)[0][0].prediction == "common"

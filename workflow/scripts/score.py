@@ -1,36 +1,80 @@
 """Scores one experiment's predictions: its entry in metrics.json.
 
 Predictions are JSON Lines with id, answer (gold) and prediction; optional are
-case, kind, phase, question, turn and scores. Every number gets a bootstrap
-interval over cases and stands beside the majority baseline; what cannot be
-computed is listed in `not_computed` with the reason.
+case, clip, kind, phase, question, turn and scores. Reports may be a CSV of
+study_id and report, with the gold ones in another as --references.
+
+Every number gets a bootstrap interval over cases and stands beside baselines:
+the majority answer of training, the gold answers themselves (ceiling), what
+metadata alone tells (--clips), and any other predictions of the same samples
+(--baseline shuffled=FILE). What cannot be computed is listed in `not_computed`
+with the reason.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
-from suture import files, records, registry, scoring
+from suture import baselines, files, predicted, records, registry, scoring
 from suture.cli import Parser, run
+from suture.datasets.base import passed_over, synonyms
 from suture.errors import InputError
-from suture.records import Sample
-from suture.tasks.base import Row
+from suture.predicted import Predicted
+from suture.records import Clip, Sample
+from suture.statistics import RESAMPLES, SEED
+from suture.tasks.base import Context, Likeness, Row
 
 
 def parser() -> Parser:
     """Makes the command line."""
-    made = Parser(__doc__)
-    made.add_argument("--task", required=True, help=f"what an answer is: {', '.join(registry.names('task'))}")
-    made.add_argument("--predictions", required=True, type=Path, help="JSON Lines of predictions")
-    made.add_argument("--references", type=Path, help="training samples (JSON Lines): what the majority baseline knows")
-    made.add_argument("--split-info", type=Path, help="split.json of the split: says whether it is leaky")
-    made.add_argument("--split", default="test", help="name of the split that is scored")
-    made.add_argument("--groups", type=Path, help="CSV of case,group: resample groups (patients) instead of cases")
-    made.add_argument("--resamples", type=int, default=scoring.RESAMPLES, help="bootstrap resamples")
-    made.add_argument("--seed", type=int, default=scoring.SEED, help="seed of the resampling")
-    made.add_argument("--output", required=True, type=Path, help="JSON: the experiment's entry")
+    made = Parser(__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument(
+        "--task", required=True, metavar="NAME", help=f"what an answer is: {', '.join(registry.names('task'))}"
+    )
+    made.add_argument("--predictions", required=True, type=Path, metavar="FILE", help="JSON Lines, or CSV of reports")
+    made.add_argument(
+        "--references",
+        type=Path,
+        metavar="FILE",
+        help="training samples (JSON Lines), which baselines learn from; or gold reports (CSV)",
+    )
+    made.add_argument(
+        "--labels", type=Path, metavar="FILE", help="the closed set of answers: a JSON list, or one a line"
+    )
+    made.add_argument("--positive", metavar="LABEL", help="the class looked for, of two (the second label)")
+    made.add_argument("--adapter", metavar="NAME", help="dataset adapter: tells the names of objects and phases")
+    made.add_argument("--split-info", type=Path, metavar="FILE", help="split.json: says whether the split is leaky")
+    made.add_argument("--split", default="test", metavar="NAME", help="name of the split that is scored (test)")
+    made.add_argument(
+        "--groups", type=Path, metavar="FILE", help="CSV of case,group: resample groups (patients) instead of cases"
+    )
+    made.add_argument("--output", required=True, type=Path, metavar="FILE", help="JSON: the experiment's entry")
+    others = made.add_argument_group("baselines")
+    others.add_argument(
+        "--baseline",
+        nargs="+",
+        default=[],
+        metavar="NAME=FILE",
+        help="other predictions of the same samples: blind, shuffled, zero_shot, ...",
+    )
+    others.add_argument(
+        "--clips", type=Path, nargs="+", metavar="FILE", help="clips manifests: what metadata alone tells, is learnt"
+    )
+    others.add_argument("--clips-dir", type=Path, metavar="DIR", help="folder of the clips; required with --clips")
+    figures = made.add_argument_group("how to measure")
+    figures.add_argument(
+        "--resamples", type=int, default=RESAMPLES, metavar="N", help=f"of the bootstrap ({RESAMPLES})"
+    )
+    figures.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"of the resampling ({SEED})")
+    figures.add_argument("--bertscore", type=Path, metavar="DIR", help="folder of an encoder, for BERTScore of reports")
+    figures.add_argument(
+        "--bertscore-layer", type=int, metavar="N", help="layer compared (the best known, else the last)"
+    )
     return made
 
 
@@ -39,15 +83,24 @@ def main(args: argparse.Namespace) -> None:
     task = registry.task(args.task)
     if args.resamples < 100:
         raise InputError(f"--resamples {args.resamples} is too few for a 95 % interval", fix="at least 100")
-    groups = scoring.read_groups(args.groups) if args.groups else None
-    units = scoring.number_units(scoring.read_rows(args.predictions), groups)
-    train = _train_samples(args.references) if args.references else None
-    baselines = {}
-    not_computed = {}
-    if train is None:
-        not_computed[scoring.MAJORITY] = "no training samples were given (--references)"
-    else:
-        baselines[scoring.MAJORITY] = _majority(units.rows, train)
+    if (args.clips is None) != (args.clips_dir is None):
+        raise InputError("--clips and --clips-dir go together", fix="give both, or neither")
+    context = _context(args)
+    gold = predicted.read_gold(args.references) if args.references and predicted.is_table(args.references) else None
+    train = _train_samples(args.references) if args.references and gold is None else None
+    read = predicted.read(args.predictions, gold)
+    units = scoring.number_units(read.rows, predicted.read_groups(args.groups) if args.groups else None)
+    not_computed = _told(read, gold, args.references)
+    compared = {baselines.CEILING: baselines.ceiling(units.rows)}
+    if train is not None:
+        compared[baselines.MAJORITY] = _majority(units.rows, train)
+    elif gold is None:
+        not_computed[baselines.MAJORITY] = "no training samples were given (--references)"
+    if args.clips:
+        compared[baselines.METADATA] = _metadata(args, units.rows, train)
+    for given in args.baseline:
+        name, path = _named_file(given, compared)
+        compared[name] = baselines.from_file(units.rows, path)
     if train is None and args.split_info is None:
         not_computed["leaky"] = "neither the split's description nor training samples were given: a leak would not show"
     entry = scoring.entry(
@@ -55,14 +108,59 @@ def main(args: argparse.Namespace) -> None:
         units,
         split=args.split,
         leaky=_declared_leaky(args.split_info) or _shares_cases(units.rows, train or []),
-        baselines=baselines,
+        baselines=compared,
         not_computed=not_computed,
+        context=context,
         resamples=args.resamples,
         seed=args.seed,
     )
     files.write_json(args.output, entry)
     for key, measured in sorted(entry["metrics"].items()):
         print(f"{key}: {measured['value']:.3f} ({measured['low']:.3f} to {measured['high']:.3f}), n {measured['n']}")
+
+
+def _context(args: argparse.Namespace) -> Context:
+    """Gathers what the task is told beside the rows."""
+    labels = predicted.read_labels(args.labels) if args.labels else ()
+    adapter = registry.dataset(args.adapter) if args.adapter else None
+    encoder = None
+    if args.bertscore is not None:
+        encoder = _encoder(args.bertscore, args.bertscore_layer)
+    if adapter is None:
+        return Context(labels=labels, positive=args.positive, bertscore=encoder)
+    return Context(
+        labels=labels,
+        positive=args.positive,
+        objects={kind: frozenset(synonyms(adapter, kind)) for kind in sorted(set(adapter.OBJECT_KINDS.values()))},
+        synonyms=synonyms(adapter),
+        passed_over=passed_over(adapter),
+        phases=tuple(getattr(adapter, "PHASES", ())),
+        bertscore=encoder,
+    )
+
+
+def _encoder(folder: Path, layer: int | None) -> Likeness:
+    """Loads the encoder of BERTScore. By name: torch is no part of this command's environment, unless asked for."""
+    try:
+        found: Likeness = import_module("suture.measures.bertscore").BertScore(folder, layer)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"BERTScore needs {error.name}, which is not installed here",
+            fix="run score.py in the environment of requirements.lock, or leave --bertscore out",
+        ) from error
+    return found
+
+
+def _told(read: Predicted, gold: dict[str, str] | None, references: Path | None) -> dict[str, str]:
+    """Says which lines of the files are in no number."""
+    words = {
+        "no_reference": f"{read.left_out.get('no_reference')} predictions have no text among the references",
+        "no_prediction": f"{read.left_out.get('no_prediction')} of {len(gold or {})} references have no prediction",
+    }
+    told = {reason: f"{words[reason]}: no number knows of them" for reason in read.left_out}
+    for reason in told.values():
+        print(f"{references}: {reason}", file=sys.stderr)
+    return told
 
 
 def _train_samples(path: Path) -> list[Sample]:
@@ -72,15 +170,33 @@ def _train_samples(path: Path) -> list[Sample]:
     return train
 
 
-def _majority(rows: list[Row], train: list[Sample]) -> list[str]:
-    predictions, unseen = scoring.majority_predictions(rows, train)
+def _majority(rows: list[Row], train: list[Sample]) -> list[Row]:
+    answered, unseen = baselines.majority(rows, train)
     if unseen:
         print(
             f"{unseen} of {len(rows)} questions are not among the training questions: "
             "their majority answer is that of their kind",
             file=sys.stderr,
         )
-    return predictions
+    return answered
+
+
+def _metadata(args: argparse.Namespace, rows: list[Row], train: list[Sample] | None) -> list[Row]:
+    if train is None:
+        raise InputError("what metadata tells is learnt from training samples", fix="give them as --references")
+    clips: list[Clip] = [clip for path in args.clips for clip in records.read(path, Clip)]
+    asked = {row.clip for row in rows} | {sample.clip for sample in train}
+    facts = baselines.read_clips((clip for clip in clips if clip.id in asked), args.clips_dir)
+    return baselines.metadata(rows, train, facts, seed=args.seed)
+
+
+def _named_file(given: str, taken: dict[str, list[Row]]) -> tuple[str, Path]:
+    name, _, path = given.partition("=")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not path:
+        raise InputError(f"--baseline {given!r}", fix="NAME=FILE, the name in lower case: --baseline blind=blind.jsonl")
+    if name in baselines.OWN or name in taken:
+        raise InputError(f"baseline {name!r} is there already", fix="give it another name")
+    return name, Path(path)
 
 
 def _declared_leaky(path: Path | None) -> bool:
@@ -92,7 +208,7 @@ def _declared_leaky(path: Path | None) -> bool:
     return bool(split["leaky"])
 
 
-def _shares_cases(rows: list[Row], train: list[Sample]) -> bool:
+def _shares_cases(rows: Sequence[Row], train: Sequence[Sample]) -> bool:
     shared = {row.case for row in rows if row.case} & {sample.case for sample in train}
     if shared:
         print(f"leaky: {len(shared)} cases are among the training samples too", file=sys.stderr)

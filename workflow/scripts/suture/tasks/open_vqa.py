@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 from suture.errors import InputError
-from suture.tasks.base import Measure, Row, mean_measure
+from suture.measures.counts import confusion
+from suture.measures.likeness import word_measures
+from suture.measures.naming import phase_measures, read_phases, set_measures
+from suture.tasks.base import NOTHING_MORE, Context, Measure, Missing, Row, mean_measure
 
 PIPELINE_TAG = "video-text-to-text"
 EXACT = "share of answers that equal the gold answer, character by character"
@@ -26,12 +30,13 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
-def check(rows: Sequence[Row]) -> None:
+def check(rows: Sequence[Row], context: Context = NOTHING_MORE) -> None:
     """Refuses a row without a gold answer: an empty prediction would count as right.
 
     Raises:
         InputError: naming the row.
     """
+    del context
     for row in rows:
         if not row.answer.strip():
             raise InputError(
@@ -41,23 +46,30 @@ def check(rows: Sequence[Row]) -> None:
             )
 
 
-def measures(rows: Sequence[Row], n_units: int) -> list[Measure]:
-    """Gives ``acc``, ``acc@KIND`` for each kind of question, and ``acc_normalised``."""
+def measures(rows: Sequence[Row], n_units: int, context: Context = NOTHING_MORE) -> list[Measure | Missing]:
+    """Gives accuracy (``acc``, ``acc@KIND``, both also normalised), what answers name, and BLEU and ROUGE-L."""
     exact = [float(row.prediction == row.answer) for row in rows]
     loose = [float(normalise(row.prediction) == normalise(row.answer)) for row in rows]
-    found = [
-        mean_measure("acc", EXACT, rows, exact, n_units),
-        mean_measure("acc_normalised", NORMALISED, rows, loose, n_units),
-    ]
-    for kind in sorted({row.kind for row in rows} - {""}):
-        mine = [i for i, row in enumerate(rows) if row.kind == kind]
-        found.append(
-            mean_measure(
-                f"acc@{kind}",
-                f"{EXACT}; questions of kind {kind}",
-                [rows[i] for i in mine],
-                [exact[i] for i in mine],
-                n_units,
+    found: list[Measure | Missing] = []
+    for key, definition, scores in (("acc", EXACT, exact), ("acc_normalised", NORMALISED, loose)):
+        found.append(mean_measure(key, definition, rows, scores, n_units))
+        for kind in sorted({row.kind for row in rows} - {""}):
+            mine = [i for i, row in enumerate(rows) if row.kind == kind]
+            found.append(
+                mean_measure(
+                    f"{key}@{kind}",
+                    f"{definition}; questions of kind {kind}",
+                    [rows[i] for i in mine],
+                    [scores[i] for i in mine],
+                    n_units,
+                )
             )
-        )
-    return found
+    found += phase_measures(rows, n_units, context)
+    found += set_measures(rows, n_units, context)
+    return [*found, *word_measures(rows, n_units)]
+
+
+def tables(rows: Sequence[Row], context: Context = NOTHING_MORE) -> dict[str, Any]:
+    """Gives the confusion matrix of the phases, where the predictions tell the phase."""
+    mine, gold, predicted, names = read_phases(rows, context)
+    return {"confusion": confusion(gold, predicted, names)} if any(row.phase for row in mine) else {}
