@@ -24,6 +24,8 @@ asks each question on its own: right for models trained with --shuffle-turns or
 on single questions, while one trained on a fixed order of turns cannot answer
 its second question first (measured: 0 of 120). --video shuffled shows each clip
 another one's frames: a score that does not fall did not come from looking.
+--video none is for a model that was trained with --blind: one that learnt from
+videos answers without them anyhow, which says nothing.
 
 --adapter puts a LoRA adapter on the model, without merging it: a checkpoint of
 train.py, a folder of export_model.py, or a published one, also where its
@@ -80,7 +82,9 @@ def parser() -> Parser:
     )
     ours = p.add_argument_group("with --samples")
     ours.add_argument("--frames-cache", type=Path, nargs="+", metavar="FILE", help="cache_frames manifests; required")
-    ours.add_argument("--video", choices=["real", "shuffled"], help="whose frames are shown (real)")
+    ours.add_argument(
+        "--video", choices=["real", "shuffled", "none"], help="whose frames are shown; none: to a blind model (real)"
+    )
     free = p.add_argument_group("with --media")
     free.add_argument(
         "--question", action="append", metavar="TEXT", help="asked about each file; given again: the next one"
@@ -148,9 +152,9 @@ def _ask_samples(args: argparse.Namespace, generation: Generation) -> None:
     # Not before: they import torch.
     from suture.frames import FrameCache
     from suture.prediction import chunk_of, predict, shuffled_clips
-    from suture.training.data import check_samples, usable, video_of
+    from suture.training.data import Unseen, check_samples, usable, video_of
 
-    cache = FrameCache(args.frames_cache)
+    cache = (Unseen if args.video == "none" else FrameCache)(args.frames_cache)
     samples, left_out = usable(samples, cache, where=args.samples)
     if left_out:
         print(f"{len(left_out)} samples left out, their clips were rejected by cache_frames: {left_out[0].where}, ...")

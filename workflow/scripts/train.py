@@ -164,7 +164,7 @@ def main(args: argparse.Namespace) -> int:
     from suture.frames import CachedClip, FrameCache
     from suture.training import adapters, loop
     from suture.training.callbacks import StopInTime
-    from suture.training.data import check_samples, usable
+    from suture.training.data import Unseen, check_samples, usable
     from suture.training.heartbeat import Heartbeat
 
     stop = StopInTime(STARTED + args.deadline_seconds if args.deadline_seconds else None)
@@ -194,7 +194,11 @@ def main(args: argparse.Namespace) -> int:
         recording.recorded(args.ledger, about, heartbeat.pace, work_dir=paths["work"], began=STARTED) as record,
         heartbeat,
     ):
-        cache = FeatureCache(args.features_cache) if args.features_cache else FrameCache(args.frames_cache)
+        cache: FrameCache | FeatureCache = (
+            FeatureCache(args.features_cache)
+            if args.features_cache
+            else (Unseen if options.blind else FrameCache)(args.frames_cache)
+        )
         for name in ("train", "val"):
             if samples[name]:
                 samples[name], left_out = usable(samples[name], cache, where=getattr(args, name))

@@ -20,7 +20,7 @@ History = Literal["own", "none"]
 def predict(
     model: VideoModel,
     samples: Sequence[Sample],
-    shown: Callable[[str], Video | Features],
+    shown: Callable[[str], Video | Features | None],
     *,
     history: History,
     generation: Generation,
@@ -35,7 +35,7 @@ def predict(
     Args:
         model: the model.
         samples: what to ask about which clip.
-        shown: gives what is shown for a clip.
+        shown: gives what is shown for a clip; None: nothing, the question stands alone.
         history: ``own``: a question comes after the model's own answers to the
             questions before it, as in training, where all turns of a clip are
             one conversation. ``none``: each question on its own.

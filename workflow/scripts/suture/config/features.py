@@ -52,6 +52,8 @@ def refusal(options: Train) -> str | None:
     ``lora_targets`` names is not known before the model is loaded:
     :func:`suture.features.check_frozen` looks again then.
     """
+    if options.blind:
+        return "`blind` shows no video"
     if options.augment:
         return "`augment` varies the frames at each step; features are of the frames as they are"
     if options.adapter and options.lora_vision_targets is not None:

@@ -96,6 +96,11 @@ class Train(BaseModel):
     )
     augment: bool = Field(False, description="Mirror, shift, reverse and add noise to training frames, by seeded draw.")
     shuffle_turns: bool = Field(False, description="Ask a clip's questions in a seeded random order in training.")
+    blind: bool = Field(
+        False,
+        description="Learn to answer from the question alone: no video is shown. What such a model gets right needs no "
+        "look; see `baselines`.",
+    )
     seed: int = Field(42, description="Seed of initialisation, order, dropout and augmentation.")
     eval_steps: int | None = Field(
         None, ge=1, description="Steps between validation losses; default: one, after the last step."
@@ -132,8 +137,9 @@ class Train(BaseModel):
 
     @property
     def frozen(self) -> tuple[str, ...]:
-        """The towers that full training leaves as they are."""
-        return tuple(tower for tower in TOWERS if getattr(self, f"freeze_{tower}"))
+        """The towers that full training leaves as they are; a blind model has no use for those of the video."""
+        unseen = ("vision", "projector") if self.blind and self.adapter is None else ()
+        return tuple(tower for tower in TOWERS if tower in unseen or getattr(self, f"freeze_{tower}"))
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> Train:
@@ -160,6 +166,15 @@ class Train(BaseModel):
             reached = self.lora_vision_targets is not None or self.lora_targets.startswith("re:")
             if tower in self.frozen or (self.adapter and not reached):
                 raise ValueError(f"`{tower}_learning_rate` would do nothing: nothing of the {tower} tower is trained")
+        return self
+
+    @model_validator(mode="after")
+    def _blind_trains_no_vision(self) -> Train:
+        seeing = [name for name in ("augment", "lora_vision_targets") if getattr(self, name)]
+        if self.blind and (seeing or self.lora_targets.startswith("re:")):
+            raise ValueError(
+                f"{_named(seeing or ['lora_targets: re:...'])} and `blind` do not go together: no video is shown"
+            )
         return self
 
     @model_validator(mode="after")

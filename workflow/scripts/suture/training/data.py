@@ -24,6 +24,11 @@ from suture.training.augment import augment, may_mirror
 # One stream of chance for each use: an option switched on does not move the others.
 _ORDER, _TURNS, _PIXELS = range(3)
 
+
+class Unseen(FrameCache):
+    """Clips that are there and are not shown: what a blind model learns and answers by."""
+
+
 MediaCache = FrameCache | FeatureCache
 """Where the videos of samples come from: as pixels, or as what a frozen tower made of them."""
 
@@ -141,8 +146,10 @@ class ValidationSet(torch.utils.data.Dataset[Example]):
         return self._model.encode(sample.turns, video_of(self._cache, sample.clip))
 
 
-def video_of(cache: MediaCache, clip: str) -> Video | Features:
-    """Gives a clip's cached frames or features with their pace."""
+def video_of(cache: MediaCache, clip: str) -> Video | Features | None:
+    """Gives a clip's cached frames or features with their pace; None where it is not shown."""
+    if isinstance(cache, Unseen):
+        return None
     if isinstance(cache, FeatureCache):
         return cache.features(clip)
     return Video(frames=cache.frames(clip), frame_seconds=cache.entry(clip).frame_seconds)
@@ -193,7 +200,8 @@ def check_samples(samples: Sequence[Sample], model: VideoModel, cache: MediaCach
         entry = cache.entry(sample.clip)
         try:
             model.check_size(entry.height, entry.width)
-            tokens = model.count_tokens(sample.turns, (entry.n_frames, entry.height, entry.width))
+            shape = None if isinstance(cache, Unseen) else (entry.n_frames, entry.height, entry.width)
+            tokens = model.count_tokens(sample.turns, shape)
         except InputError as error:
             problem = f"{error.problem}: {error.where!r}" if error.where else error.problem
             raise InputError(problem, where=f"{where}, sample {sample.id}", fix=error.fix) from error

@@ -22,6 +22,7 @@ from suture.models.base import Example, Features, Video, VideoModel
 from suture.records import Sample
 from suture.training import advice
 from suture.training.advice import Step
+from suture.training.data import Unseen
 from suture.training.memory import Meter, forget, in_gib, is_out_of_memory, meter, release, unchanged
 
 Loss = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -195,9 +196,13 @@ class Probe:
 
     def tokens_of(self, step: Step) -> int:
         """Returns the tokens of the longest sample in a step."""
-        return self.model.count_tokens(self._longest[0].turns, self.shape(step))
+        return self.model.count_tokens(
+            self._longest[0].turns, None if isinstance(self._cache, Unseen) else self.shape(step)
+        )
 
     def _example(self, sample: Sample, step: Step) -> Example:
+        if isinstance(self._cache, Unseen):
+            return self.model.encode(sample.turns, None)
         entry, shape = self._cache.entry(sample.clip), self.shape(step, sample)
         if isinstance(entry, CachedClip):
             black = Video(frames=np.zeros((*shape, 3), np.uint8), frame_seconds=entry.frame_seconds)
