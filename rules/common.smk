@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from suture import digest, registry
 from suture.datasets.base import annotation_digest
-from suture.config import publishing
+from suture.config import publishing, variants
 from suture.config.features import arithmetic
 from suture.config.flags import to_flags
 from suture.config.load import resolve
@@ -22,7 +22,10 @@ put_python_first()
 digest.remember(Path(".snakemake/suture/code.json"))
 
 try:
-    CONFIG = resolve(config)
+    REPEATS = variants.repeats(resolve(config))
+    CONFIG = resolve(variants.multiplied(config))
+    # The experiments, and under names of their own what they are compared with.
+    ASKED = variants.asked(CONFIG.experiments)
     ADAPTER = registry.dataset(CONFIG.dataset)
     DRAWN = CONFIG.draw is not None and CONFIG.draw.kind == "surgery"
     RUN = f"results/{CONFIG.run}"
@@ -67,6 +70,7 @@ wildcard_constraints:
     frames=r"[a-z0-9.]+-\d+x\d+",
     shard=r"\d+",
     segment=r"\d+",
+    fold=r"\d+",
 
 
 def cases_of(shard):
@@ -138,7 +142,7 @@ DATASET_MODULE = f"suture.datasets.{CONFIG.dataset}"
 
 
 def experiment(wildcards):
-    return CONFIG.experiments[wildcards.experiment]
+    return ASKED[wildcards.experiment].experiment
 
 
 def family_module(wildcards):
@@ -147,7 +151,7 @@ def family_module(wildcards):
 
 def segments(name):
     """The number of jobs that an experiment's steps are divided into."""
-    train = CONFIG.experiments[name].train
+    train = CONFIG.experiments[ASKED[name].of].train
     return math.ceil(train.max_steps / train.steps_per_job)
 
 
@@ -162,11 +166,17 @@ def base_folder(base):
     return f"{RUN}/models/{before}" if before else f"{RUN}/models/base/{base}"
 
 
+def split_folder(name):
+    """Where the split of an experiment lies: the run's, or that of its fold."""
+    folds = ASKED[name].experiment.folds
+    return f"{RUN}/manifests/folds/{folds[0]}" if folds else f"{RUN}/manifests/split"
+
+
 def samples_of(name, split):
-    """The samples of a split that an experiment is about."""
-    if CONFIG.experiments[name].cases is None:
-        return f"{RUN}/manifests/split/{split}.jsonl"
-    return f"{RUN}/manifests/experiments/{name}/{split}.jsonl"
+    """The samples of a split that an experiment is about; what it is compared with is about the same."""
+    if ASKED[name].experiment.cases is None:
+        return f"{split_folder(name)}/{split}.jsonl"
+    return f"{RUN}/manifests/experiments/{ASKED[name].of}/{split}.jsonl"
 
 
 def clip_folders(cases):
@@ -181,7 +191,7 @@ def frames_settings(wildcards):
 
 def frames_cache(name):
     """The manifests of an experiment's frame cache."""
-    return shards(f"{RUN}/cache/frames/{CONFIG.experiments[name].frames.key}/shard-{{shard}}.jsonl")
+    return shards(f"{RUN}/cache/frames/{ASKED[name].experiment.frames.key}/shard-{{shard}}.jsonl")
 
 
 def frames_arrays(name):
@@ -191,7 +201,7 @@ def frames_arrays(name):
 
 def features_cache(name):
     """The manifests of an experiment's cached features: none where it runs its vision tower at each step."""
-    one = CONFIG.experiments[name]
+    one = ASKED[name].experiment
     folder = f"{RUN}/cache/features/{one.base_key}/{one.frames.key}/{arithmetic(one.train).key}"
     return shards(f"{folder}/shard-{{shard}}.jsonl") if one.cache_features else []
 

@@ -1,9 +1,20 @@
 # What the models answer to the test questions, and what that is worth.
 
 
+def baseline_answers(name):
+    """The predictions that an experiment's numbers stand beside, by the name of the baseline."""
+    found = {key.removeprefix(f"{name}."): key for key, one in ASKED.items() if one.of == name and key != name}
+    return {baseline: f"{RUN}/predictions/{key}.jsonl" for baseline, key in found.items()}
+
+
+def baseline_flags(name):
+    answers = baseline_answers(name)
+    return " ".join(["--baseline", *(f"{key}={path}" for key, path in answers.items())]) if answers else ""
+
+
 rule predict:
     input:
-        model=f"{RUN}/models/{{experiment}}",
+        model=lambda w: f"{RUN}/models/{ASKED[w.experiment].model}",
         samples=lambda w: samples_of(w.experiment, experiment(w).predict.split),
         frames=lambda w: frames_cache(w.experiment),
         arrays=lambda w: frames_arrays(w.experiment),
@@ -20,19 +31,25 @@ rule predict:
         runtime=240,
     params:
         options=lambda w: to_flags(experiment(w).predict, leave_out=frozenset({"split"})),
+        video=lambda w: ASKED[w.experiment].video,
         code=lambda w: code("predict", family_module(w)),
     message:
         "Asking {wildcards.experiment} the questions"
     shell:
         "exec python workflow/scripts/predict.py --model {input.model:q} --samples {input.samples:q}"
-        " --frames-cache {input.frames:q} {params.options} --output {output.predictions:q} > {log:q} 2>&1"
+        " --frames-cache {input.frames:q} --video {params.video} {params.options} --output {output.predictions:q} > {log:q} 2>&1"
 
 
 rule score:
     input:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
         references=lambda w: samples_of(w.experiment, "train"),
-        split=f"{RUN}/manifests/split/split.json",
+        split=lambda w: f"{split_folder(w.experiment)}/split.json",
+        baselines=lambda w: list(baseline_answers(w.experiment).values()),
+        clips=lambda w: f"{RUN}/manifests/clips.jsonl" if "metadata" in experiment(w).baselines else [],
+        # File sizes are metadata.
+        media=lambda w: clip_folders(CASES) if "metadata" in experiment(w).baselines else [],
+        groups=CONFIG.score.groups or [],
     output:
         entry=f"{RUN}/metrics/{{experiment}}.json",
     log:
@@ -46,14 +63,18 @@ rule score:
         runtime=30,
     params:
         task=lambda w: experiment(w).task,
+        adapter=CONFIG.dataset,
         scored=lambda w: experiment(w).predict.split,
-        code=lambda w: code("score", f"suture.tasks.{experiment(w).task}"),
+        baselines=lambda w: baseline_flags(w.experiment),
+        metadata=lambda w, input: f"--clips {input.clips} --clips-dir {RUN}/clips" if input.clips else "",
+        options=to_flags(CONFIG.score),
+        code=lambda w: code("score", f"suture.tasks.{experiment(w).task}", DATASET_MODULE),
     message:
         "Scoring {wildcards.experiment}"
     shell:
         "exec python workflow/scripts/score.py --task {params.task} --predictions {input.predictions:q}"
-        " --references {input.references:q} --split-info {input.split:q}"
-        " --split {params.scored} --output {output.entry:q} > {log:q} 2>&1"
+        " --adapter {params.adapter} --references {input.references:q} --split-info {input.split:q}"
+        " --split {params.scored} {params.baselines} {params.metadata} {params.options} --output {output.entry:q} > {log:q} 2>&1"
 
 
 rule merge_metrics:
@@ -73,9 +94,12 @@ rule merge_metrics:
     params:
         run=CONFIG.run,
         names=sorted(CONFIG.experiments),
+        repeats=(
+            " ".join(["--repeats", *(f"{name}={','.join(runs)}" for name, runs in REPEATS.items())]) if REPEATS else ""
+        ),
         code=code("merge_metrics"),
     message:
         "Writing metrics.json"
     shell:
         "exec python workflow/scripts/merge_metrics.py --run {params.run:q} --entries {input.entries:q}"
-        " --names {params.names:q} --output {output.metrics:q} > {log:q} 2>&1"
+        " --names {params.names:q} {params.repeats} --output {output.metrics:q} > {log:q} 2>&1"

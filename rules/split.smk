@@ -37,9 +37,9 @@ rule split_dataset:
 # For experiments that are about some of the cases. Seconds: they share the one split.
 rule select_samples:
     input:
-        train=f"{RUN}/manifests/split/train.jsonl",
-        val=f"{RUN}/manifests/split/val.jsonl",
-        test=f"{RUN}/manifests/split/test.jsonl",
+        train=lambda w: f"{split_folder(w.experiment)}/train.jsonl",
+        val=lambda w: f"{split_folder(w.experiment)}/val.jsonl",
+        test=lambda w: f"{split_folder(w.experiment)}/test.jsonl",
     output:
         train=f"{RUN}/manifests/experiments/{{experiment}}/train.jsonl",
         val=f"{RUN}/manifests/experiments/{{experiment}}/val.jsonl",
@@ -54,7 +54,7 @@ rule select_samples:
         mem_mb=1000,
         runtime=10,
     params:
-        split_dir=subpath(input.train, parent=True),
+        split_dir=lambda w: split_folder(w.experiment),
         output_dir=subpath(output.train, parent=True),
         cases=lambda w: experiment(w).cases,
         code=code("select_samples"),
@@ -63,3 +63,37 @@ rule select_samples:
     shell:
         "exec python workflow/scripts/select_samples.py --split-dir {params.split_dir:q} --cases {params.cases:q}"
         " --output-dir {params.output_dir:q} > {log:q} 2>&1"
+
+
+# The same division with another fold as the test set, for experiments that are repeated over folds.
+rule split_fold:
+    input:
+        samples=f"{RUN}/manifests/samples.jsonl",
+        clips=f"{RUN}/manifests/clips.jsonl",
+        folds=sorted(map(str, Path(CONFIG.split.official_folds).glob("*.csv"))) if CONFIG.split.official_folds else [],
+    output:
+        train=f"{RUN}/manifests/folds/{{fold}}/train.jsonl",
+        val=f"{RUN}/manifests/folds/{{fold}}/val.jsonl",
+        test=f"{RUN}/manifests/folds/{{fold}}/test.jsonl",
+        split=f"{RUN}/manifests/folds/{{fold}}/split.json",
+    log:
+        f"{RUN}/logs/split_fold/{{fold}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/split_fold/{{fold}}.tsv"
+    conda:
+        "../envs/split_fold.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        output_dir=subpath(output.split, parent=True),
+        fractions=list(CONFIG.split.fractions),
+        options=to_flags(CONFIG.split, leave_out=frozenset({"fractions", "fold"})),
+        adapter=CONFIG.dataset,
+        code=code("split_dataset", DATASET_MODULE),
+    message:
+        "Splitting with fold {wildcards.fold} as the test set"
+    shell:
+        "exec python workflow/scripts/split_dataset.py --adapter {params.adapter} --samples {input.samples:q} --clips {input.clips:q}"
+        " --fractions {params.fractions} {params.options} --fold {wildcards.fold} --output-dir {params.output_dir:q}"
+        " > {log:q} 2>&1"

@@ -19,15 +19,25 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 from suture import baselines, files, predicted, records, registry, scoring
 from suture.cli import Parser, run
+from suture.config.flags import add_flags, from_args
+from suture.config.scoring import Score
 from suture.datasets.base import passed_over, synonyms
 from suture.errors import InputError
 from suture.predicted import Predicted
 from suture.records import Clip, Sample
-from suture.statistics import RESAMPLES, SEED
 from suture.tasks.base import Context, Likeness, Row
+
+_NOT_GIVEN = {
+    baselines.BLIND: "no predictions of a model that learnt without videos were given (--baseline blind=FILE)",
+    "shuffled": "no predictions for shuffled videos were given (--baseline shuffled=FILE)",
+    "zero_shot": "no predictions of the base model were given (--baseline zero_shot=FILE)",
+    baselines.METADATA: "the clips were not given (--clips, --clips-dir)",
+}
+"""What an honest number stands beside as well, and why it does not."""
 
 
 def parser() -> Parser:
@@ -50,9 +60,6 @@ def parser() -> Parser:
     made.add_argument("--adapter", metavar="NAME", help="dataset adapter: tells the names of objects and phases")
     made.add_argument("--split-info", type=Path, metavar="FILE", help="split.json: says whether the split is leaky")
     made.add_argument("--split", default="test", metavar="NAME", help="name of the split that is scored (test)")
-    made.add_argument(
-        "--groups", type=Path, metavar="FILE", help="CSV of case,group: resample groups (patients) instead of cases"
-    )
     made.add_argument("--output", required=True, type=Path, metavar="FILE", help="JSON: the experiment's entry")
     others = made.add_argument_group("baselines")
     others.add_argument(
@@ -66,11 +73,8 @@ def parser() -> Parser:
         "--clips", type=Path, nargs="+", metavar="FILE", help="clips manifests: what metadata alone tells, is learnt"
     )
     others.add_argument("--clips-dir", type=Path, metavar="DIR", help="folder of the clips; required with --clips")
-    figures = made.add_argument_group("how to measure")
-    figures.add_argument(
-        "--resamples", type=int, default=RESAMPLES, metavar="N", help=f"of the bootstrap ({RESAMPLES})"
-    )
-    figures.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"of the resampling ({SEED})")
+    add_flags(made, Score)
+    figures = made.add_argument_group("BERTScore")
     figures.add_argument("--bertscore", type=Path, metavar="DIR", help="folder of an encoder, for BERTScore of reports")
     figures.add_argument(
         "--bertscore-layer", type=int, metavar="N", help="layer compared (the best known, else the last)"
@@ -81,15 +85,14 @@ def parser() -> Parser:
 def main(args: argparse.Namespace) -> None:
     """Scores the predictions and writes the entry."""
     task = registry.task(args.task)
-    if args.resamples < 100:
-        raise InputError(f"--resamples {args.resamples} is too few for a 95 % interval", fix="at least 100")
+    how = cast(Score, from_args(args, Score))
     if (args.clips is None) != (args.clips_dir is None):
         raise InputError("--clips and --clips-dir go together", fix="give both, or neither")
     context = _context(args)
     gold = predicted.read_gold(args.references) if args.references and predicted.is_table(args.references) else None
     train = _train_samples(args.references) if args.references and gold is None else None
     read = predicted.read(args.predictions, gold)
-    units = scoring.number_units(read.rows, predicted.read_groups(args.groups) if args.groups else None)
+    units = scoring.number_units(read.rows, predicted.read_groups(Path(how.groups)) if how.groups else None)
     not_computed = _told(read, gold, args.references)
     compared = {baselines.CEILING: baselines.ceiling(units.rows)}
     if train is not None:
@@ -97,10 +100,13 @@ def main(args: argparse.Namespace) -> None:
     elif gold is None:
         not_computed[baselines.MAJORITY] = "no training samples were given (--references)"
     if args.clips:
-        compared[baselines.METADATA] = _metadata(args, units.rows, train)
+        compared[baselines.METADATA] = _metadata(args, units.rows, train, how.seed)
     for given in args.baseline:
         name, path = _named_file(given, compared)
         compared[name] = baselines.from_file(units.rows, path)
+    for name, reason in _NOT_GIVEN.items():
+        if name not in compared:
+            not_computed[name] = reason
     if train is None and args.split_info is None:
         not_computed["leaky"] = "neither the split's description nor training samples were given: a leak would not show"
     entry = scoring.entry(
@@ -111,8 +117,8 @@ def main(args: argparse.Namespace) -> None:
         baselines=compared,
         not_computed=not_computed,
         context=context,
-        resamples=args.resamples,
-        seed=args.seed,
+        resamples=how.resamples,
+        seed=how.seed,
     )
     files.write_json(args.output, entry)
     for key, measured in sorted(entry["metrics"].items()):
@@ -181,13 +187,13 @@ def _majority(rows: list[Row], train: list[Sample]) -> list[Row]:
     return answered
 
 
-def _metadata(args: argparse.Namespace, rows: list[Row], train: list[Sample] | None) -> list[Row]:
+def _metadata(args: argparse.Namespace, rows: list[Row], train: list[Sample] | None, seed: int) -> list[Row]:
     if train is None:
         raise InputError("what metadata tells is learnt from training samples", fix="give them as --references")
     clips: list[Clip] = [clip for path in args.clips for clip in records.read(path, Clip)]
     asked = {row.clip for row in rows} | {sample.clip for sample in train}
     facts = baselines.read_clips((clip for clip in clips if clip.id in asked), args.clips_dir)
-    return baselines.metadata(rows, train, facts, seed=args.seed)
+    return baselines.metadata(rows, train, facts, seed=seed)
 
 
 def _named_file(given: str, taken: dict[str, list[Row]]) -> tuple[str, Path]:

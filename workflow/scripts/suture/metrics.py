@@ -7,6 +7,13 @@ One experiment's entry::
      "baselines": {name: {key: {"value", "low", "high"}}},
      "by": {axis: {name: {key: {"value", "low", "high", "n"}}}},
      "not_computed": {key: reason}}
+
+An experiment repeated over seeds or folds is, beside its runs' entries::
+
+    "repeats": {name: {"runs": [name], "metrics": {key: {"mean", "sd", "low", "high", "runs": {name: value}}}}}
+
+``sd`` is absent where there is one run; ``low`` and ``high`` are the lowest and
+the highest run, no interval.
 """
 
 from __future__ import annotations

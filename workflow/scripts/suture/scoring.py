@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from suture.baselines import BLIND, MAJORITY
+from suture.config.scoring import RESAMPLES, SEED
 from suture.errors import InputError
-from suture.statistics import LEVEL, RESAMPLES, SEED, Estimate, bootstrap
+from suture.statistics import LEVEL, Estimate, bootstrap
 from suture.tasks.base import NOTHING_MORE, Context, Measure, Missing, Row, Task
 
 MOST_UNITS = 1000

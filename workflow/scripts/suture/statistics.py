@@ -17,8 +17,6 @@ import numpy as np
 from suture.progress import progress
 from suture.tasks.base import FloatArray, Measure
 
-RESAMPLES = 2000
-SEED = 20261120
 LEVEL = 0.95
 
 # Weights drawn at a time; bounds the memory for files with very many cases.

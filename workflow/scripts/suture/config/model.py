@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from suture import registry
+from suture.config import variants
 from suture.config.features import refusal
 from suture.config.generation import Generation
 from suture.config.publishing import PushToHub
 from suture.config.qa import QA
+from suture.config.scoring import Baseline, Score
 from suture.config.training import Train, with_family_defaults
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -201,6 +203,18 @@ class Experiment(Section):
     )
     train: Train = Field(description="Training options; a default is the family's published one where it has its own.")
     predict: Predict = Field(default_factory=Predict, description="Prediction options.")
+    baselines: list[Baseline] = Field(
+        ["shuffled", "zero_shot", "metadata"],
+        description="What its numbers stand beside, with the majority answer and the gold answers' own score. `blind`: "
+        "the family trained as long on the questions without videos. `shuffled`: the model shown other clips. "
+        "`zero_shot`: its base model. `metadata`: what case, clip length, file size and question tell.",
+    )
+    seeds: list[int] | None = Field(
+        None, min_length=1, description="Train and score it once with each of these seeds, in place of `train.seed`."
+    )
+    folds: list[int] | None = Field(
+        None, min_length=1, description="Train and score it once on each of these folds of `split.folds`."
+    )
     push_to_hub: PushToHub | None = Field(
         None, description="Push the scored model to the hub (published: --push_to_hub); the token comes from HF_TOKEN."
     )
@@ -244,6 +258,26 @@ class Experiment(Section):
     def _has_adapters_to_push(self) -> Experiment:
         if self.push_to_hub and self.push_to_hub.adapter_only and not self.train.adapter:
             raise ValueError("push_to_hub.adapter_only: no adapters are trained; add use_lora or use_qlora to train")
+        return self
+
+    @field_validator("seeds", "folds", "baselines")
+    @classmethod
+    def _once_each(cls, these: list[Any] | None) -> list[Any] | None:
+        twice = [one for position, one in enumerate(these or []) if one in (these or [])[:position]]
+        if twice:
+            raise ValueError(f"{twice[0]} is named twice")
+        return these
+
+    @model_validator(mode="after")
+    def _is_compared_with_another(self) -> Experiment:
+        if self.train.blind and (useless := {"blind", "shuffled"} & set(self.baselines)):
+            raise ValueError(f"baselines: {', '.join(sorted(useless))} of a blind model is itself; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _one_model_is_pushed(self) -> Experiment:
+        if self.push_to_hub and max(len(self.seeds or [0]), len(self.folds or [0])) > 1:
+            raise ValueError("push_to_hub pushes one model, and `seeds` and `folds` train several; leave one out")
         return self
 
     @model_validator(mode="after")
@@ -291,6 +325,7 @@ class Config(Section):
         description="Clips in `dataset/videos`: `exact` re-encodes those that start before their first wanted frame, "
         "so that any reader sees the right frames; `copy` stream copies; `link` links to the run's clips.",
     )
+    score: Score = Field(default_factory=Score, description="Intervals.")
     experiments: dict[Name, Experiment] = Field(
         default_factory=dict, description="Experiments by name; see `experiments.<name>.*`."
     )
@@ -344,6 +379,23 @@ class Config(Section):
                 raise ValueError(
                     f"experiments.{name}.init_from: {one.init_from!r} is of family {other}, not {one.family}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _has_folds(self) -> Config:
+        for name, one in self.experiments.items():
+            if one.folds and not (self.split.folds or self.split.official_folds):
+                raise ValueError(
+                    f"experiments.{name}.folds: the split has none; for example  split: {{folds: 5, fold: 0}}"
+                )
+            beyond = [fold for fold in one.folds or [] if fold < 0 or fold >= (self.split.folds or fold + 1)]
+            if beyond:
+                raise ValueError(f"experiments.{name}.folds: {beyond[0]} does not exist; the first is 0")
+        return self
+
+    @model_validator(mode="after")
+    def _variants_can_be_made(self) -> Config:
+        variants.check(self)
         return self
 
     @model_validator(mode="after")
