@@ -22,7 +22,7 @@ endif
 PREVIEW = results/$(shell sed -n "s/^run: *//p" $(or $(CONFIG),config.yaml))/qa_preview.txt
 SNAKEMAKE := snakemake $(if $(CONFIG),--configfile $(CONFIG)) $(if $(SET),--config $(SET))
 
-.PHONY: help setup lock envs docs check test test-long demo qa-preview status bench clean-cache
+.PHONY: help setup lock envs docs check test test-long demo qa-preview status compare bench clean-cache
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,10 @@ qa-preview: setup  ## what a language model would be told about each clip, in fu
 
 status: setup  ## each training: step, loss, time left, last sign of life
 	@python workflow/scripts/status.py
+
+compare: setup  ## RUNS=a,b: paired differences of runs, or of RUN/EXPERIMENT, with intervals and corrected p
+	@test -n "$(RUNS)" || { echo "which runs? make compare RUNS=a,b (folders of results/), or RUNS=a/EXPERIMENT,a/OTHER"; exit 2; }
+	@python workflow/scripts/compare.py --runs "$(RUNS)"
 
 bench: setup  ## the benchmarks, into benchmarks/results/
 	for one in benchmarks/*.py; do python $$one --output benchmarks/results/$$(basename $$one .py).json; done

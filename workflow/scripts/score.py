@@ -17,7 +17,6 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import cast
 
@@ -25,11 +24,11 @@ from suture import baselines, files, predicted, records, registry, scoring
 from suture.cli import Parser, run
 from suture.config.flags import add_flags, from_args
 from suture.config.scoring import Score
-from suture.datasets.base import passed_over, synonyms
+from suture.context import load_encoder, make_context
 from suture.errors import InputError
 from suture.predicted import Predicted
 from suture.records import Clip, Sample
-from suture.tasks.base import Context, Likeness, Row
+from suture.tasks.base import Row
 
 _NOT_GIVEN = {
     baselines.BLIND: "no predictions of a model that learnt without videos were given (--baseline blind=FILE)",
@@ -88,7 +87,12 @@ def main(args: argparse.Namespace) -> None:
     how = cast(Score, from_args(args, Score))
     if (args.clips is None) != (args.clips_dir is None):
         raise InputError("--clips and --clips-dir go together", fix="give both, or neither")
-    context = _context(args)
+    context = make_context(
+        labels=predicted.read_labels(args.labels) if args.labels else (),
+        positive=args.positive,
+        adapter=args.adapter,
+        bertscore=load_encoder(args.bertscore, args.bertscore_layer) if args.bertscore else None,
+    )
     gold = predicted.read_gold(args.references) if args.references and predicted.is_table(args.references) else None
     train = _train_samples(args.references) if args.references and gold is None else None
     read = predicted.read(args.predictions, gold)
@@ -123,38 +127,6 @@ def main(args: argparse.Namespace) -> None:
     files.write_json(args.output, entry)
     for key, measured in sorted(entry["metrics"].items()):
         print(f"{key}: {measured['value']:.3f} ({measured['low']:.3f} to {measured['high']:.3f}), n {measured['n']}")
-
-
-def _context(args: argparse.Namespace) -> Context:
-    """Gathers what the task is told beside the rows."""
-    labels = predicted.read_labels(args.labels) if args.labels else ()
-    adapter = registry.dataset(args.adapter) if args.adapter else None
-    encoder = None
-    if args.bertscore is not None:
-        encoder = _encoder(args.bertscore, args.bertscore_layer)
-    if adapter is None:
-        return Context(labels=labels, positive=args.positive, bertscore=encoder)
-    return Context(
-        labels=labels,
-        positive=args.positive,
-        objects={kind: frozenset(synonyms(adapter, kind)) for kind in sorted(set(adapter.OBJECT_KINDS.values()))},
-        synonyms=synonyms(adapter),
-        passed_over=passed_over(adapter),
-        phases=tuple(getattr(adapter, "PHASES", ())),
-        bertscore=encoder,
-    )
-
-
-def _encoder(folder: Path, layer: int | None) -> Likeness:
-    """Loads the encoder of BERTScore. By name: torch is no part of this command's environment, unless asked for."""
-    try:
-        found: Likeness = import_module("suture.measures.bertscore").BertScore(folder, layer)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"BERTScore needs {error.name}, which is not installed here",
-            fix="run score.py in the environment of requirements.lock, or leave --bertscore out",
-        ) from error
-    return found
 
 
 def _told(read: Predicted, gold: dict[str, str] | None, references: Path | None) -> dict[str, str]:
