@@ -179,6 +179,18 @@ def samples_of(name, split):
     return f"{RUN}/manifests/experiments/{ASKED[name].of}/{split}.jsonl"
 
 
+def baseline_answers(name):
+    """The predictions that an experiment's numbers stand beside, by the name of the baseline."""
+    found = {key.removeprefix(f"{name}."): key for key, one in ASKED.items() if one.of == name and key != name}
+    return {baseline: f"{RUN}/predictions/{key}.jsonl" for baseline, key in found.items()}
+
+
+def baseline_flags(name):
+    """The same as flags of score.py."""
+    answers = baseline_answers(name)
+    return " ".join(["--baseline", *(f"{key}={path}" for key, path in answers.items())]) if answers else ""
+
+
 def clip_folders(cases):
     """The clips themselves, of jobs that read them: deleted ones are cut again. Their content is in the manifests."""
     return [ancient(f"{RUN}/clips/{case}") for case in cases]

@@ -1,17 +1,6 @@
 # What the models answer to the test questions, and what that is worth.
 
 
-def baseline_answers(name):
-    """The predictions that an experiment's numbers stand beside, by the name of the baseline."""
-    found = {key.removeprefix(f"{name}."): key for key, one in ASKED.items() if one.of == name and key != name}
-    return {baseline: f"{RUN}/predictions/{key}.jsonl" for baseline, key in found.items()}
-
-
-def baseline_flags(name):
-    answers = baseline_answers(name)
-    return " ".join(["--baseline", *(f"{key}={path}" for key, path in answers.items())]) if answers else ""
-
-
 rule predict:
     input:
         model=lambda w: f"{RUN}/models/{ASKED[w.experiment].model}",

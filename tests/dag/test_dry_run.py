@@ -22,11 +22,25 @@ def test_the_dry_run_of_the_demo_shows_every_stage(fresh: Path) -> None:
     config = yaml.safe_load((fresh / "config.yaml").read_text())
     assert jobs["draw_case"] == jobs["cut_videos"] == len(config["cases"])
     train = config["experiments"]["qwen-small"]["train"]
-    assert jobs["train_segment"] == -(-train["max_steps"] // train["steps_per_job"])
+    # It, and the blind model that it is compared with.
+    assert jobs["train_segment"] == 2 * -(-train["max_steps"] // train["steps_per_job"])
+    assert jobs["predict"] == 4, "itself, blind, shuffled, zero-shot"
     assert {"describe_objects", "generate_qa", "split_dataset", "organize_videos", "cache_frames", "predict"} <= set(
         jobs
     )
     assert not (fresh / "results").exists(), "a dry run makes nothing"
+
+
+def test_seeds_and_folds_multiply_the_jobs(fresh: Path) -> None:
+    config = yaml.safe_load((fresh / "tests/dag/tiny.yaml").read_text())
+    config["split"] = {"folds": 3, "fold": 0}
+    config["experiments"]["one"] |= {"seeds": [1, 2], "folds": [0, 2], "baselines": ["blind", "shuffled"]}
+    del config["experiments"]["two"]
+    (fresh / "repeated.yaml").write_text(yaml.safe_dump(config))
+    jobs = planned(snakemake(fresh, "-n", "evaluate", "--configfile", "repeated.yaml"))
+    # Four runs and a blind model of each, in two segments; each run also with shuffled videos.
+    assert (jobs["train_segment"], jobs["predict"], jobs["score"]) == (4 * 2 * 2, 4 * 3, 4)
+    assert jobs["split_fold"] == 2 and "split_dataset" not in jobs
 
 
 def test_the_slurm_profile_plans_the_same_jobs(fresh: Path) -> None:

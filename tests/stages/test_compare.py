@@ -74,7 +74,7 @@ def test_repeats_of_an_experiment_are_compared_by_their_own_names(tmp_path: Path
     call(compare, "--runs", *runs, "--results", tmp_path, "--keys", "acc", "--resamples", 200, "--output", out)
     (one,) = json.loads(out.read_text())["comparisons"]
     assert (one["first"], one["second"]) == tuple(runs)
-    with pytest.raises(InputError, match="no predictions of 'qwen.seed-1.blind'"):
+    with pytest.raises(InputError, match=r"no predictions of 'qwen\.seed-1\.blind'"):
         call(compare, "--runs", runs[0], f"{runs[0]}.blind", "--results", tmp_path)
 
 
