@@ -3,6 +3,7 @@
 import atexit
 import json
 import math
+import shlex
 from functools import cache
 
 from snakemake.exceptions import WorkflowError

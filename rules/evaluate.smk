@@ -7,6 +7,7 @@ rule predict:
         samples=lambda w: samples_of(w.experiment, experiment(w).predict.split),
         frames=lambda w: frames_cache(w.experiment),
         arrays=lambda w: frames_arrays(w.experiment),
+        choices=lambda w: experiment(w).predict.choices or [],
     output:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
     log:
@@ -19,7 +20,7 @@ rule predict:
         mem_mb=16000,
         runtime=240,
     params:
-        options=lambda w: to_flags(experiment(w).predict, leave_out=frozenset({"split"})),
+        options=lambda w: to_flags(experiment(w).predict, leave_out={"split"} | experiment(w).predict.without_effect),
         video=lambda w: ASKED[w.experiment].video,
         code=lambda w: code("predict", family_module(w)),
     message:
@@ -38,6 +39,7 @@ rule score:
         clips=lambda w: f"{RUN}/manifests/clips.jsonl" if "metadata" in experiment(w).baselines else [],
         # File sizes are metadata.
         media=lambda w: clip_folders(CASES) if "metadata" in experiment(w).baselines else [],
+        labels=lambda w: experiment(w).predict.choices or [],
         groups=CONFIG.score.groups or [],
     output:
         entry=f"{RUN}/metrics/{{experiment}}.json",
@@ -56,6 +58,7 @@ rule score:
         scored=lambda w: experiment(w).predict.split,
         baselines=lambda w: baseline_flags(w.experiment),
         metadata=lambda w, input: f"--clips {input.clips} --clips-dir {RUN}/clips" if input.clips else "",
+        labels=lambda w, input: f"--labels {shlex.quote(input.labels)}" if input.labels else "",
         options=to_flags(CONFIG.score),
         code=lambda w: code("score", f"suture.tasks.{experiment(w).task}", DATASET_MODULE),
     message:
@@ -63,7 +66,8 @@ rule score:
     shell:
         "exec python workflow/scripts/score.py --task {params.task} --predictions {input.predictions:q}"
         " --adapter {params.adapter} --references {input.references:q} --split-info {input.split:q}"
-        " --split {params.scored} {params.baselines} {params.metadata} {params.options} --output {output.entry:q} > {log:q} 2>&1"
+        " --split {params.scored} {params.baselines} {params.metadata} {params.labels} {params.options}"
+        " --output {output.entry:q} > {log:q} 2>&1"
 
 
 rule merge_metrics:

@@ -27,6 +27,13 @@ another one's frames: a score that does not fall did not come from looking.
 --video none is for a model that was trained with --blind: one that learnt from
 videos answers without them anyhow, which says nothing.
 
+--choices has each question answered with the likeliest of a closed set, scored
+exactly: the question is computed once, then all choices together. Predictions
+hold the scores of all of them. A score is the log-probability of a choice's
+tokens and of the one that ends an answer (--no-score-end: without that one, for
+models that never learnt to end), summed or, with --normalisation mean, divided
+by their number.
+
 --adapter puts a LoRA adapter on the model, without merging it: a checkpoint of
 train.py, a folder of export_model.py, or a published one, also where its
 tensors have the names of former versions of the library. Each tensor must find
@@ -41,10 +48,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from suture import free_media, libraries, records, registry
+from suture import closed_set, free_media, libraries, records, registry
 from suture.asked_model import Chosen, choose, load
 from suture.cli import Parser, run, share
-from suture.config.flags import add_flags, from_args
+from suture.closed_set import ClosedSet
+from suture.config.flags import add_flags, from_args, given_flags
 from suture.config.generation import Generation
 from suture.errors import InputError
 from suture.progress import say
@@ -100,6 +108,19 @@ def parser() -> Parser:
     free.add_argument("--max-rejected", type=share, metavar="SHARE", help="largest share of unusable files (0.1)")
     free.add_argument("--rejected", type=Path, metavar="FILE", help="write the files left out, with reasons")
     add_flags(p, Generation)
+    chosen = p.add_argument_group("a closed set of answers, in place of generation")
+    chosen.add_argument(
+        "--choices", type=Path, metavar="FILE", help="answers to choose from: a JSON list, or one a line"
+    )
+    chosen.add_argument(
+        "--normalisation", choices=["sum", "mean"], help="of the log-probabilities of a choice's tokens (sum)"
+    )
+    chosen.add_argument(
+        "--score-end",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="count the token that ends an answer (default: yes)",
+    )
     return p
 
 
@@ -109,11 +130,11 @@ MEDIA_ONLY = ("question", "frames", "fps", "size", "workers", "seconds_per_file"
 
 def main(args: argparse.Namespace) -> None:
     _check(args)
-    generation = cast(Generation, from_args(args, Generation))
+    generation, choices = cast(Generation, from_args(args, Generation)), _closed_set(args)
     if args.samples:
-        _ask_samples(args, generation)
+        _ask_samples(args, generation, choices)
     else:
-        _ask_about_files(args, generation)
+        _ask_about_files(args, generation, choices)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -131,6 +152,20 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("the frames of samples come from a cache", fix="give --frames-cache FILE ...")
     if not args.output and (args.samples or args.media.is_dir()):
         raise InputError("where should the predictions go?", fix="give --output FILE")
+    of_choices = [name for name in ("normalisation", "score_end") if getattr(args, name) is not None]
+    if idle := sorted(given_flags(args, Generation)) if args.choices else of_choices:
+        source = "with" if args.choices else "without"
+        raise InputError(f"{source} --choices, --{idle[0].replace('_', '-')} would do nothing", fix="leave it out")
+
+
+def _closed_set(args: argparse.Namespace) -> ClosedSet | None:
+    if args.choices is None:
+        return None
+    return closed_set.read(
+        args.choices,
+        normalisation=args.normalisation or "sum",
+        score_end=args.score_end is not False,
+    )
 
 
 def _choose(args: argparse.Namespace) -> Chosen:
@@ -143,7 +178,7 @@ def _choose(args: argparse.Namespace) -> Chosen:
     )
 
 
-def _ask_samples(args: argparse.Namespace, generation: Generation) -> None:
+def _ask_samples(args: argparse.Namespace, generation: Generation, choices: ClosedSet | None) -> None:
     samples: list[Sample] = records.read(args.samples, Sample)
     records.check_unique([sample.id for sample in samples], what="sample", where=args.samples)
     chosen = _choose(args)
@@ -168,12 +203,13 @@ def _ask_samples(args: argparse.Namespace, generation: Generation) -> None:
         history=args.history,
         generation=generation,
         batch_size=args.batch_size,
+        choices=choices,
     )
     records.write(args.output, predictions)
-    print(_counted(predictions, generation))
+    print(_counted(predictions, generation, choices))
 
 
-def _ask_about_files(args: argparse.Namespace, generation: Generation) -> None:
+def _ask_about_files(args: argparse.Namespace, generation: Generation, choices: ClosedSet | None) -> None:
     found, others = free_media.find(args.media)
     chosen = _choose(args)
     settings = free_media.frame_settings(
@@ -209,15 +245,16 @@ def _ask_about_files(args: argparse.Namespace, generation: Generation) -> None:
         generation=generation,
         batch_size=args.batch_size,
         max_rejected=0.1 if args.max_rejected is None else args.max_rejected,
+        choices=choices,
     )
     if args.rejected:
         records.write(args.rejected, rejections)
     if args.output is None:
         print("\n".join(prediction.prediction for prediction in predictions))
-        say(_counted(predictions, generation))
+        say(_counted(predictions, generation, choices))
         return
     records.write(args.output, predictions)
-    print(f"{_counted(predictions, generation)}; {len(rejections)} files left out")
+    print(f"{_counted(predictions, generation, choices)}; {len(rejections)} files left out")
     if others:
         print(
             f"{len(others)} files are neither video nor image: {', '.join(others[:10])}{', ...' if others[10:] else ''}"
@@ -232,7 +269,9 @@ def _published(family: str) -> str:
     return f" (published: --fps {known['fps']:g} --size {known['size'][0]} {known['size'][1]})"
 
 
-def _counted(predictions: Sequence[Prediction], generation: Generation) -> str:
+def _counted(predictions: Sequence[Prediction], generation: Generation, choices: ClosedSet | None) -> str:
+    if choices:
+        return f"{len(predictions)} questions answered, each with one of {len(choices.choices)} choices"
     truncated = sum(prediction.truncated for prediction in predictions)
     return f"{len(predictions)} questions answered, {truncated} answers cut off at {generation.max_new_tokens} tokens"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
+from suture.closed_set import ClosedSet
 from suture.config.generation import Generation
 from suture.errors import InputError
 from suture.free_media import FrameSettings, Unusable
@@ -43,6 +44,7 @@ def ask(
     generation: Generation,
     batch_size: int,
     max_rejected: float,
+    choices: ClosedSet | None = None,
 ) -> tuple[list[Prediction], list[Rejection]]:
     """Answers the questions about files, a batch of files at a time, as they are read.
 
@@ -54,6 +56,7 @@ def ask(
         generation: how to answer.
         batch_size: questions answered at once.
         max_rejected: largest share of files that may be unusable.
+        choices: see :func:`suture.prediction.predict`.
 
     Returns:
         Predictions in the order of the samples, and the files left out.
@@ -88,6 +91,7 @@ def ask(
             history=history,
             generation=generation,
             batch_size=batch_size,
+            choices=choices,
             bar=False,
         )
     return predictions, rejections

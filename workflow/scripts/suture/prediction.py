@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from suture.closed_set import Chooser, ClosedSet
 from suture.config.generation import Generation
 from suture.errors import InputError
 from suture.models.base import Example, Features, Reply, Video, VideoModel
@@ -25,6 +26,7 @@ def predict(
     history: History,
     generation: Generation,
     batch_size: int,
+    choices: ClosedSet | None = None,
     bar: bool = True,
 ) -> list[Prediction]:
     """Answers each turn of each sample, in batches.
@@ -41,6 +43,7 @@ def predict(
             one conversation. ``none``: each question on its own.
         generation: how to answer; an answer that had not ended at its longest is marked ``truncated``.
         batch_size: questions answered at once.
+        choices: answer with the likeliest of these, whatever ``generation`` says; each prediction has all scores.
         bar: draw a progress bar.
 
     Returns:
@@ -50,18 +53,20 @@ def predict(
         InputError: a question does not fit the model's length with its answer, named.
     """
     said: dict[tuple[str, int], Reply] = {}
+    chooser = Chooser(model, choices) if choices else None
 
     def prompt(sample: Sample, number: int) -> Example:
         earlier = range(number) if history == "own" else range(0)
         turns = [replace(sample.turns[i], answer=said[sample.id, i].text) for i in earlier]
         question = replace(sample.turns[number], answer="")
         example = model.encode([*turns, question], shown(sample.clip), for_reply=True)
-        if len(example.input_ids) + generation.max_new_tokens > model.max_length:
+        longest = chooser.longest([*turns, question]) if chooser else generation.max_new_tokens
+        if len(example.input_ids) + longest > model.max_length:
             raise InputError(
-                f"question {number} has {len(example.input_ids)} tokens; with {generation.max_new_tokens} for the "
+                f"question {number} has {len(example.input_ids)} tokens; with {longest} for the "
                 f"answer that is more than the model's {model.max_length}",
                 where=f"sample {sample.id}",
-                fix="lower --max-new-tokens, show fewer frames, or use --history none",
+                fix=("" if chooser else "lower --max-new-tokens, ") + "show fewer frames, or use --history none",
             )
         return example
 
@@ -75,7 +80,10 @@ def predict(
     ]
     for batch in progress(batches, what="predict", unit="batch") if bar else batches:
         inputs = model.collate([prompt(sample, number) for sample, number in batch], pad_left=True)
-        replies = model.generate(inputs, generation, [draw_seed(generation, *question) for question in batch])
+        if chooser:
+            replies = chooser.answer(inputs)
+        else:
+            replies = model.generate(inputs, generation, [draw_seed(generation, *question) for question in batch])
         said |= {(sample.id, number): reply for (sample, number), reply in zip(batch, replies, strict=True)}
     return [
         Prediction(
@@ -88,6 +96,9 @@ def predict(
             question=sample.turns[number].question,
             answer=sample.turns[number].answer,
             prediction=said[sample.id, number].text,
+            scores=dict(said[sample.id, number].scores),
+            normalisation=choices.normalisation if choices else "",
+            score_end=bool(choices and choices.score_end),
             truncated=said[sample.id, number].truncated,
         )
         for sample, number in sorted(questions, key=lambda q: (q[0].id, q[1]))

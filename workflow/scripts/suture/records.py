@@ -187,8 +187,10 @@ class Sample(Record):
 class Prediction(Record):
     """What a model said to one question.
 
-    ``scores``: log-probability of each choice, where scored. ``truncated``: the
-    answer had not ended within its budget of tokens.
+    ``scores``: log-probability of each choice, where scored; ``normalisation``
+    tells of them whether it is the sum over a choice's tokens or their mean,
+    ``score_end`` whether the token that ends an answer is counted.
+    ``truncated``: the answer had not ended within its budget of tokens.
     """
 
     id: str
@@ -201,6 +203,8 @@ class Prediction(Record):
     answer: str
     prediction: str
     scores: dict[str, float] = field(default_factory=dict)
+    normalisation: str = ""
+    score_end: bool = False
     truncated: bool = False
 
 

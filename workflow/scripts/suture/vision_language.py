@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from suture import chat, sampling
+from suture import chat, choice_tree, sampling
 from suture.config.generation import Generation
 from suture.errors import InputError
 from suture.models.base import Batch, Example, Features, Reply, Video
@@ -233,6 +234,24 @@ class VisionLanguageModel(ABC):
             text = self.tokenizer.decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False)
             replies.append(Reply(text=text.strip(), truncated=truncated))
         return replies
+
+    def answer_tokens(self, turns: Sequence[Turn], answer: str) -> tuple[int, ...]:
+        """Returns the tokens of an answer to the last question, with the one that ends it."""
+        encoded = self._text((*turns[:-1], replace(turns[-1], answer=answer)), False, False)
+        start, stop = encoded.answers[-1]
+        return encoded.input_ids[start:stop]
+
+    @torch.inference_mode()
+    def score(self, batch: Batch, answers: choice_tree.Tree) -> torch.Tensor:
+        """Returns the summed log-probabilities of answers' tokens, [rows, answers], float64, on the CPU."""
+        self.model.eval()
+        moved = {name: value.to(self.model.device) for name, value in batch.items()}
+        inputs = {**_inputs(moved), "position_ids": self.prompt_positions(moved)}
+        return choice_tree.score(self.model, inputs, answers).cpu()
+
+    def prompt_positions(self, batch: Batch) -> torch.Tensor:
+        """Returns the positions of a batch of questions, [..., rows, tokens]; those of text, unless a family says."""
+        return choice_tree.text_positions(batch["attention_mask"])
 
 
 def _inputs(batch: Batch) -> dict[str, Any]:

@@ -170,6 +170,32 @@ class Predict(Generation):
         description="`none`: each question on its own. `own`: after the model's own earlier answers. Gold answers are "
         "never shown.",
     )
+    choices: str | None = Field(
+        None,
+        description="A file of answers, a JSON list or one a line: each question is answered with the likeliest of "
+        "them, and predictions hold the scores of all. Without it answers are written freely.",
+    )
+    normalisation: Literal["sum", "mean"] = Field(
+        "sum", description="Score of a choice: the sum of its tokens' log-probabilities, or their mean."
+    )
+    score_end: bool = Field(
+        True, description="Count the token that ends an answer too; no for models that never learnt to end."
+    )
+
+    @model_validator(mode="after")
+    def _written_or_chosen(self) -> Predict:
+        fields = type(self).model_fields
+        idle = [name for name in sorted(self.without_effect) if getattr(self, name) != fields[name].default]
+        if self.choices and idle:
+            raise ValueError(f"with `choices`, `{idle[0]}` would do nothing: no answer is written")
+        if idle:
+            raise ValueError(f"`{idle[0]}` would do nothing without `choices`")
+        return self
+
+    @property
+    def without_effect(self) -> frozenset[str]:
+        """Names of the options that this way to answer does not read."""
+        return frozenset(Generation.model_fields) if self.choices else frozenset({"normalisation", "score_end"})
 
 
 class Experiment(Section):

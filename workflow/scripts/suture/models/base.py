@@ -7,7 +7,7 @@ augmentation, checkpoints and prediction know no family by name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,8 @@ from suture.video.reading import Frames
 if TYPE_CHECKING:
     import torch
     from transformers import BitsAndBytesConfig, PreTrainedModel
+
+    from suture.choice_tree import Tree
 
 Batch = Mapping[str, "torch.Tensor"]
 
@@ -59,10 +61,14 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What a model said. ``truncated``: it had not ended within its budget of tokens."""
+    """What a model said. ``truncated``: it had not ended within its budget of tokens.
+
+    ``scores``: of all choices, where it was one of a closed set.
+    """
 
     text: str
     truncated: bool
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 class VideoModel(Protocol):
@@ -138,6 +144,21 @@ class VideoModel(Protocol):
             batch: padded left.
             generation: greedy, or how to draw. Settings that a model folder brings are not used.
             seeds: one a row: what is drawn for a row does not depend on the others of its batch.
+        """
+        ...
+
+    def answer_tokens(self, turns: Sequence[Turn], answer: str) -> tuple[int, ...]:
+        """Returns the tokens that :meth:`encode` gives an answer to the last question, with the one that ends it."""
+        ...
+
+    def score(self, batch: Batch, answers: Tree) -> torch.Tensor:
+        """Returns the summed log-probabilities of answers' tokens, [rows, answers], float64, on the CPU.
+
+        Each is what a pass of its own would give (:mod:`suture.choice_tree`).
+
+        Args:
+            batch: of questions, padded left.
+            answers: made of :meth:`answer_tokens`.
         """
         ...
 

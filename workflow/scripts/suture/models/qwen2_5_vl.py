@@ -28,7 +28,7 @@ from transformers import (
 
 from suture import model_folder, small_tokenizer
 from suture.errors import InputError
-from suture.models.base import Example, Features, Video
+from suture.models.base import Batch, Example, Features, Video
 from suture.pretrained import load_model, load_processor
 from suture.vision_language import PIXELS, VisionLanguageModel
 
@@ -299,11 +299,19 @@ class Qwen25VL(VisionLanguageModel):
     def positions(self, example: Example) -> torch.Tensor:
         """Returns the positions as text and those in time, height and width, [4, 1, tokens]."""
         ids = torch.tensor([example.input_ids])
-        where = {
-            name: example.media[name] for name in ("video_grid_thw", "second_per_grid_ts") if name in example.media
-        }
-        in_video, _ = self._rope_index(ids, **self.extras(ids), **where)
+        in_video, _ = self._rope_index(ids, **self.extras(ids), **_where(example.media))
         return torch.cat([torch.arange(ids.shape[1])[None, None], in_video])
+
+    def prompt_positions(self, batch: Batch) -> torch.Tensor:
+        """Returns the positions in time, height and width, [3, rows, tokens]; behind the video all three are equal."""
+        names = ("input_ids", "attention_mask", "mm_token_type_ids")
+        positions: torch.Tensor = self._rope_index(**{name: batch[name] for name in names}, **_where(batch))[0]
+        return positions
+
+
+def _where(media: Batch) -> dict[str, torch.Tensor]:
+    """Returns what a video's positions are made of; nothing where there is none."""
+    return {name: media[name] for name in ("video_grid_thw", "second_per_grid_ts") if name in media}
 
 
 def _near(length: int, unit: int) -> int:
