@@ -274,6 +274,70 @@ def test_a_checkpoint_of_another_base_is_not_exported(run: Path, tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
+def choose(run: Path, tmp_path: Path, *more: object) -> list[Prediction]:
+    """Predicts from the colours that there are, and one that there is not."""
+    import predict as command
+
+    choices = tmp_path / "choices.txt"
+    choices.write_text("".join(f"The color is {name}.\n" for name in ("red", "green", "blue", "yellow", "mauve")))
+    arguments = ["--model", run / "model", "--samples", run / "test" / "samples.jsonl", "--history", "none"]
+    out = tmp_path / "chosen.jsonl"
+    arguments += ["--frames-cache", run / "test" / "shard-0.jsonl", "--choices", choices, "--output", out, *more]
+    command.main(command.parser().parse_args([str(a) for a in arguments]))
+    found: list[Prediction] = records.read(out, Prediction)
+    return found
+
+
+def test_the_best_of_a_closed_set_is_what_it_sees(run: Path, tmp_path: Path) -> None:
+    found = choose(run, tmp_path)
+    assert share_right(found, "color") >= 0.75  # guessing: 0.2
+    for row in found:
+        assert len(row.scores) == 5
+        assert row.prediction == max(row.scores, key=row.scores.__getitem__)
+        assert (row.normalisation, row.score_end, row.truncated) == ("sum", True, False)
+    # What it wrote freely was the likeliest of these too.
+    free = {(p.id, p.turn): p.prediction for p in predict(run, tmp_path / "free.jsonl", "--history", "none")}
+    colours = [p for p in found if p.kind == "color"]
+    assert sum(free[p.id, p.turn] == p.prediction for p in colours) >= len(colours) - 1
+
+
+def test_scores_do_not_depend_on_the_size_of_a_batch_or_on_chunks(run: Path, tmp_path: Path) -> None:
+    how = ["--normalisation", "mean", "--no-score-end"]
+    whole = choose(run, tmp_path, *how)
+    chunks = [["--batch-size", 5, "--num-chunks", 3, "--chunk", k] for k in range(3)]
+    parts = [row for chunk in chunks for row in choose(run, tmp_path, *how, *chunk)]
+    assert [(p.id, p.turn, p.prediction) for p in parts] == [(p.id, p.turn, p.prediction) for p in whole]
+    assert {(p.normalisation, p.score_end) for p in parts} == {("mean", False)}
+    for one, other in zip(whole, parts, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-5)
+
+
+def test_a_closed_set_for_a_file_of_ones_own(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "choices.json").write_text('["The color is red.", "The color is green."]')
+    clip: Clip = records.read(run / "test" / "clips.jsonl", Clip)[0]
+    question = ["--question", "Which color is shown?", "--choices", tmp_path / "choices.json"]
+    ask("--model", run / "model", "--media", run / "test" / "clips" / clip.path, *question)
+    assert capsys.readouterr().out == f"The color is {clip.phase}.\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--temperature", 0.5], "with --choices, --temperature would do nothing"),
+        (["--max-new-tokens", 5], "with --choices, --max-new-tokens would do nothing"),
+        (["--choices", "nowhere.txt"], "nowhere.txt"),
+    ],
+)
+def test_a_closed_set_is_not_drawn_from(run: Path, tmp_path: Path, flags: list[object], problem: str) -> None:
+    with pytest.raises(SutureError, match=problem):
+        choose(run, tmp_path, *flags)
+
+
+def test_a_normalisation_without_choices_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="without --choices, --normalisation would do nothing"):
+        predict(run, tmp_path / "out.jsonl", "--normalisation", "mean")
+
+
 def test_a_question_that_does_not_fit_with_its_answer_is_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="more than the model's 2048") as caught:
         predict(run, tmp_path / "out.jsonl", "--max-new-tokens", 2030)

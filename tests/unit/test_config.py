@@ -11,6 +11,7 @@ import yaml
 from support import ROOT
 from suture.config.flags import add_flags, from_args, to_flags
 from suture.config.load import resolve
+from suture.config.model import Predict
 from suture.config.training import Train
 from suture.errors import ConfigError
 
@@ -107,6 +108,33 @@ def test_what_cannot_work_is_refused_before_anything_runs(key: str, value: objec
         resolve({**DEMO, "split": {**DEMO["split"], "unit": value}})
     else:
         assert words in refusal(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"choices": "labels.json", "temperature": 0.5}, "with `choices`, `temperature` would do nothing"),
+        ({"normalisation": "mean"}, "`normalisation` would do nothing without `choices`"),
+        ({"score_end": False}, "`score_end` would do nothing without `choices`"),
+    ],
+)
+def test_an_answer_is_written_or_chosen(given: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Predict(**given)
+
+
+def test_a_way_to_answer_hands_on_its_own_options() -> None:
+    written, chosen = Predict(), Predict(choices="a b.txt", normalisation="mean")
+    assert to_flags(chosen, leave_out=frozenset({"split"}) | chosen.without_effect) == (
+        "--batch-size 16 --history own --choices 'a b.txt' --normalisation mean --score-end"
+    )
+    assert "--choices" not in (flags := to_flags(written, leave_out=frozenset({"split"}) | written.without_effect))
+    assert "--normalisation" not in flags
+    assert "--score-end" not in flags
+    assert "--max-new-tokens 64" in flags
+    # A resolved configuration names every default, and is one that can be run.
+    for one in (written, chosen):
+        assert Predict(**one.model_dump()) == one
 
 
 def test_experiments_that_see_other_frames_have_other_caches() -> None:
