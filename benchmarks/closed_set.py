@@ -41,13 +41,14 @@ from suture.errors import SutureError
 from suture.progress import progress
 from suture.records import Sample, Turn
 
-# In the order of the published list, in which a bag is there twice.
-LABELS = (
+# Of SSG-VQA, in the order of the published list, in which a bag is there twice.
+WORDS = (
     "0 1 10 2 3 4 5 6 7 8 9 False True abdominal_wall_cavity adhesion anatomy aspirate bipolar blood_vessel blue brown "
     "clip clipper coagulate cut cystic_artery cystic_duct cystic_pedicle cystic_plate dissect fluid gallbladder grasp "
     "grasper gut hook instrument irrigate irrigator liver omentum pack peritoneum red retract scissors silver "
     "specimen_bag specimenbag white yellow"
-).split()  # noqa: SIM905 - as a list it would be 51 lines
+)
+LABELS = WORDS.split()
 QUESTIONS = (
     "What anatomy is at the top-mid of the frame?",
     "What is the action being performed on cystic_duct?",
