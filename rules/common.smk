@@ -72,6 +72,7 @@ wildcard_constraints:
     shard=r"\d+",
     segment=r"\d+",
     fold=r"\d+",
+    split=r"split|folds/\d+",
 
 
 def cases_of(shard):
@@ -167,10 +168,25 @@ def base_folder(base):
     return f"{RUN}/models/{before}" if before else f"{RUN}/models/base/{base}"
 
 
+def first_weights(frames):
+    """The published or local models that the experiments with these frames begin with, at the root of `init_from`."""
+    found = set()
+    for one in (one for one in CONFIG.experiments.values() if one.frames.key == frames):
+        while one.init_from is not None:
+            one = CONFIG.experiments[one.init_from]
+        found.add(one.model)
+    return sorted(found)
+
+
+def split_name(name):
+    """The split of an experiment: the run's, or that of its fold."""
+    folds = ASKED[name].experiment.folds
+    return f"folds/{folds[0]}" if folds else "split"
+
+
 def split_folder(name):
     """Where the split of an experiment lies: the run's, or that of its fold."""
-    folds = ASKED[name].experiment.folds
-    return f"{RUN}/manifests/folds/{folds[0]}" if folds else f"{RUN}/manifests/split"
+    return f"{RUN}/manifests/{split_name(name)}"
 
 
 def samples_of(name, split):
@@ -210,6 +226,12 @@ def frames_cache(name):
 def frames_arrays(name):
     """The arrays beside those manifests: `make clean-cache` deletes them, a job that needs them brings them back."""
     return [ancient(path.replace(".jsonl", ".npy")) for path in frames_cache(name)]
+
+
+def leaks_of(name):
+    """What the leak gate found among the clips of an experiment; it says whether its scores are leaky."""
+    one = ASKED[name].experiment
+    return f"{RUN}/manifests/leaks/{split_name(name)}/{one.frames.key}.json"
 
 
 def features_cache(name):

@@ -34,7 +34,7 @@ rule score:
     input:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
         references=lambda w: samples_of(w.experiment, "train"),
-        split=lambda w: f"{split_folder(w.experiment)}/split.json",
+        leaks=lambda w: leaks_of(w.experiment),
         baselines=lambda w: list(baseline_answers(w.experiment).values()),
         clips=lambda w: f"{RUN}/manifests/clips.jsonl" if "metadata" in experiment(w).baselines else [],
         # File sizes are metadata.
@@ -65,7 +65,7 @@ rule score:
         "Scoring {wildcards.experiment}"
     shell:
         "exec python workflow/scripts/score.py --task {params.task} --predictions {input.predictions:q}"
-        " --adapter {params.adapter} --references {input.references:q} --split-info {input.split:q}"
+        " --adapter {params.adapter} --references {input.references:q} --split-info {input.leaks:q}"
         " --split {params.scored} {params.baselines} {params.metadata} {params.labels} {params.options}"
         " --output {output.entry:q} > {log:q} 2>&1"
 

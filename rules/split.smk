@@ -97,3 +97,38 @@ rule split_fold:
         "exec python workflow/scripts/split_dataset.py --adapter {params.adapter} --samples {input.samples:q} --clips {input.clips:q}"
         " --fractions {params.fractions} {params.options} --fold {wildcards.fold} --output-dir {params.output_dir:q}"
         " > {log:q} 2>&1"
+
+
+# Nothing is trained or scored before this is made: it stops the run where two splits share what they must not.
+rule check_leaks:
+    input:
+        train=f"{RUN}/manifests/{{split}}/train.jsonl",
+        val=f"{RUN}/manifests/{{split}}/val.jsonl",
+        test=f"{RUN}/manifests/{{split}}/test.jsonl",
+        split=f"{RUN}/manifests/{{split}}/split.json",
+        clips=f"{RUN}/manifests/clips.jsonl",
+        frames=shards(f"{RUN}/cache/frames/{{{{frames}}}}/shard-{{shard}}.jsonl"),
+        arrays=[ancient(path) for path in shards(f"{RUN}/cache/frames/{{{{frames}}}}/shard-{{shard}}.npy")],
+    output:
+        leaks=f"{RUN}/manifests/leaks/{{split}}/{{frames}}.json",
+    log:
+        f"{RUN}/logs/check_leaks/{{split}}/{{frames}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/check_leaks/{{split}}/{{frames}}.tsv"
+    conda:
+        "../envs/check_leaks.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        options=to_flags(CONFIG.leaks, leave_out=frozenset({"datasets"})),
+        datasets=CONFIG.leaks.datasets or [CONFIG.dataset],
+        weights=lambda w: first_weights(w.frames),
+        code=code("check_leaks"),
+        known=digest.text(Path(workflow.basedir, "workflow/scripts/suture/known_overlaps.csv")),
+    message:
+        "Looking for leaks between the splits ({wildcards.split}, {wildcards.frames})"
+    shell:
+        "exec python workflow/scripts/check_leaks.py --train {input.train:q} --val {input.val:q} --test {input.test:q}"
+        " --split-info {input.split:q} --clips {input.clips:q} --frames-cache {input.frames:q} {params.options}"
+        " --dataset {params.datasets:q} --weights {params.weights:q} --output {output.leaks:q} > {log:q} 2>&1"

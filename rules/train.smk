@@ -33,6 +33,8 @@ rule train_segment:
         base=lambda w: base_folder(experiment(w).base_key),
         train=lambda w: samples_of(w.experiment, "train"),
         val=lambda w: samples_of(w.experiment, "val"),
+        # A gate, no input: what was trained stays trained where another threshold finds nothing either.
+        leaks=lambda w: ancient(leaks_of(w.experiment)),
         frames=lambda w: frames_cache(w.experiment),
         features=lambda w: features_cache(w.experiment),
         arrays=lambda w: features_arrays(w.experiment) or frames_arrays(w.experiment),

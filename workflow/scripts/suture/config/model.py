@@ -108,6 +108,31 @@ class Split(Section):
         return self
 
 
+class Leaks(Section):
+    """The gate between splitting and training (`check_leaks`)."""
+
+    on_leak: Literal["stop", "report"] | None = Field(
+        None,
+        description="A case, clip, media file or scene in two splits: `stop` the run, or `report` it and mark every "
+        "score leaky. Default: `stop`; with `split.unit: clip`, which is leaky by design, `report`.",
+    )
+    distance: int = Field(
+        4,
+        ge=0,
+        le=16,
+        description="Bits of 64 in which perceptual hashes of the same frame may differ; unrelated frames differ in "
+        "about 32.",
+    )
+    share: float = Field(
+        0.5, gt=0, le=1, description="Share of a clip's frames that must be found in another clip to make it a leak."
+    )
+    datasets: list[str] = Field(
+        default_factory=list,
+        description="Published datasets that the clips are of, for the list of known overlaps with pretrained "
+        "weights; default: `dataset`.",
+    )
+
+
 class Frames(Section):
     """Which frames of a clip a model sees, and their size (`cache_frames`)."""
 
@@ -346,6 +371,7 @@ class Config(Section):
     cut: Cut = Field(default_factory=Cut, description="Cutting.")
     qa: QA = Field(default_factory=QA, description="Questions and answers.")
     split: Split = Field(default_factory=Split, description="Train, validation and test.")
+    leaks: Leaks = Field(default_factory=Leaks, description="What two splits must not share.")
     export: Literal["exact", "copy", "link"] = Field(
         "exact",
         description="Clips in `dataset/videos`: `exact` re-encodes those that start before their first wanted frame, "
