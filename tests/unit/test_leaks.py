@@ -114,8 +114,8 @@ def test_a_refusal_names_both_clips_and_one_leak_of_each_kind() -> None:
     many = [Leak("frames", "train", f"a{n}", "test", f"b{n}", "8 of 8") for n in range(9)]
     found = [
         *many,
-        Leak("case", "case_1", "train", "c", "val", "d"),
-        Leak("source media", "ab12", "val", "e", "test", "f"),
+        Leak("case", "train", "c", "val", "d", "case_1"),
+        Leak("source media", "val", "e", "test", "f", "ab12"),
     ]
     with pytest.raises(InputError, match="11 leaks") as caught:
         leaks.check(found)

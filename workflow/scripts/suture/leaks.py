@@ -129,7 +129,7 @@ def check(leaks: Sequence[Leak]) -> None:
     shown = [*first.values(), *(leak for leak in leaks if leak not in first.values())][:SHOWN]
     more = f"\n         and {len(leaks) - len(shown)} more, in the log" if len(leaks) > len(shown) else ""
     raise InputError(
-        f"{len(leaks)} leaks between the splits: what is trained on would be scored",
+        f"{len(leaks)} {'leak' if len(leaks) == 1 else 'leaks'} between the splits: what is trained on would be scored",
         where="\n         ".join(map(str, sorted(shown))) + more,
         fix="assign their cases to one split (split.assign) or take one of the clips out; "
         "leaks.on_leak: report goes on and marks every score leaky",
