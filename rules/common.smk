@@ -3,7 +3,9 @@
 import atexit
 import json
 import math
+import os
 import shlex
+import time
 from functools import cache
 
 from snakemake.exceptions import WorkflowError
@@ -14,7 +16,7 @@ from suture.config import publishing, variants
 from suture.config.features import arithmetic
 from suture.config.flags import to_flags
 from suture.config.load import resolve
-from suture.environment import put_python_first
+from suture.environment import check_deployment, put_python_first
 from suture.errors import SutureError
 from suture.media import MediaIndex
 from suture.records import shard_of
@@ -61,6 +63,27 @@ atexit.register(MEDIA.save)
 
 onstart:
     MEDIA.save()
+    try:
+        check_deployment(
+            {Path(workflow.basedir, "envs", f"{job.rule.name}.yaml") for job in workflow.dag.needrun_jobs()},
+            executor=workflow.executor_plugin.name,
+            deployed=bool(workflow.deployment_settings.deployment_method),
+        )
+    except SutureError as error:
+        raise WorkflowError(str(error)) from None
+
+
+# A cluster's queue ends a job after its `runtime`, counted from a moment just before this one.
+if not workflow.is_main_process:
+    os.environ.setdefault("SUTURE_JOB_STARTED", str(int(time.time())))
+# For commands that can stop and go on later: the seconds they have, which leave a quarter of the job, at most three
+# minutes, for the save. Where no queue ends the job, nothing. It is no parameter: another limit makes no other model.
+DEADLINE = (
+    "${{SUTURE_JOB_STARTED:+--deadline-seconds $(({resources.runtime} * 60"
+    " - ({resources.runtime} < 12 ? {resources.runtime} * 15 : 180) + SUTURE_JOB_STARTED - $(date +%s)))}}"
+)
+# The Snakemake inside a job must not retry too: it would do so in what is left of the same job.
+RETRIES = 5 if workflow.is_main_process else 0
 
 
 wildcard_constraints:

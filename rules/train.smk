@@ -45,11 +45,15 @@ rule train_segment:
         f"{RUN}/logs/train_segment/{{experiment}}/{{segment}}.log",
     benchmark:
         f"{RUN}/benchmarks/train_segment/{{experiment}}-{{segment}}.tsv"
+    # A job that stopped in time, or was taken away, is followed by one that goes on from its progress.
+    retries: RETRIES
     conda:
         "../envs/train_segment.yaml"
     resources:
         mem_mb=16000,
         runtime=600,
+        # A refusal is remembered: the attempts after it end at once.
+        attempt=lambda w, attempt: attempt,
     params:
         family=lambda w: experiment(w).family,
         until=lambda w: min(int(w.segment) * experiment(w).train.steps_per_job, experiment(w).train.max_steps),
@@ -70,8 +74,9 @@ rule train_segment:
         " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.features}"
         " {params.resume} --experiment {wildcards.experiment} --segment {wildcards.segment} {params.sampling}"
         " --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
-        " --until-step {params.until} {params.options} --work-dir {params.work:q}"
-        " --output {output.checkpoint:q} > {log:q} 2>&1"
+        " --until-step {params.until} {params.options} --work-dir {params.work:q} --attempt {resources.attempt} "
+        + DEADLINE
+        + " --output {output.checkpoint:q} > {log:q} 2>&1"
 
 
 rule export_model:

@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from suture import beat, cli, digest, files, ledger, libraries, model_folder, records, registry
+from suture import beat, cli, digest, files, ledger, libraries, model_folder, records, refusals, registry
 from suture.config.features import refusal
 from suture.config.flags import add_flags, from_args, given_flags
 from suture.config.training import Train, with_family_defaults
@@ -116,6 +116,9 @@ def parser(family: str | None = None) -> cli.Parser:
     p.add_argument("--system-prompt", metavar="TEXT", help="default: the text stored with the model")
     p.add_argument("--deadline-seconds", type=float, metavar="S", help="stop with progress saved before S seconds")
     p.add_argument(
+        "--attempt", type=int, default=1, metavar="N", help="of this job; after a refusal only the first is made"
+    )
+    p.add_argument(
         "--tracking-dir", type=Path, metavar="DIR", help="files of --report-to (default: tracking in --work-dir)"
     )
     p.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare batches (default: 0)")
@@ -133,8 +136,13 @@ def _default(defaults: dict[str, Any], name: str) -> str:
 def main(args: argparse.Namespace) -> int:
     _refuse_what_others_see(args)
     published = registry.literals("model family", args.family)
-    defaults = published.get("TRAIN_DEFAULTS", {})
     paths = _paths(args, published["PUBLISHED"]["save_dir"])
+    with refusals.remembered(paths["work"], args.attempt):
+        return _train(args, paths, published)
+
+
+def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mapping[str, Any]) -> int:
+    defaults = published.get("TRAIN_DEFAULTS", {})
     _decode_published(args, paths["work"], published["PUBLISHED"])
     samples: dict[str, list[Sample]] = {"train": records.read(args.train, Sample)}
     samples["val"] = records.read(args.val, Sample) if args.val else []

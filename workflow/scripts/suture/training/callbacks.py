@@ -48,14 +48,18 @@ class StopInTime(TrainerCallback):
 
     Args:
         deadline: moment on ``time.monotonic``'s clock, None for none. It is
-            kept by stopping when another step as long as the longest so far,
-            and half again for saving, would pass it.
+            kept by stopping when another step and a save, each half as long
+            again as the longest so far, would pass it. To know how long a
+            save takes, one is made after the first step; a disk that cannot
+            hold it is then found out at once, not after a night.
     """
 
     def __init__(self, deadline: float | None) -> None:
         self._deadline = deadline
-        self._longest = 0.0
+        self._step = 0.0
+        self._save: float | None = None
         self._began = 0.0
+        self._ended = 0.0
         self._signalled = False
         self.reason = ""
 
@@ -72,14 +76,23 @@ class StopInTime(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        now = time.monotonic()
-        self._longest = max(self._longest, now - self._began)
-        late = self._deadline is not None and now + 1.5 * self._longest > self._deadline
-        if (late or self._signalled) and not control.should_training_stop:
+        self._ended = time.monotonic()
+        self._step = max(self._step, self._ended - self._began)
+        if (self._late() or self._signalled) and not control.should_training_stop:
             self.reason = "SIGTERM" if self._signalled else "the deadline"
             control.should_save = True
             control.should_training_stop = True
+        if self._deadline is not None and self._save is None:
+            control.should_save = True
         return control
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._save = max(self._save or 0.0, time.monotonic() - self._ended)
+
+    def _late(self) -> bool:
+        """Says whether another step and save would pass the deadline."""
+        needed = 1.5 * (self._step + (self._save or 0.0))
+        return self._deadline is not None and self._ended + needed > self._deadline
 
 
 class StopOnNaN(TrainerCallback):

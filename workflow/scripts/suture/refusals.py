@@ -1,0 +1,36 @@
+"""A refusal is remembered: no retry cures bad input, and each would wait in the queue again to say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from suture import files
+from suture.errors import SutureError
+
+NOTE = "refused.txt"
+"""The file in a job's work folder that holds the last refusal."""
+
+
+@contextmanager
+def remembered(work_dir: Path, attempt: int) -> Iterator[None]:
+    """Writes down a refusal of what is done inside, for the attempts that come after it.
+
+    Args:
+        work_dir: the job's folder, which all its attempts share.
+        attempt: number of this attempt, from 1. The first one forgets what was refused before: something may have
+            been changed since.
+
+    Raises:
+        SutureError: the attempt before was refused; nothing is tried.
+    """
+    note = work_dir / NOTE
+    if attempt > 1 and note.is_file():
+        raise SutureError(f"{note.read_text()}\n(said by the attempt before; attempt {attempt} was not made)")
+    note.unlink(missing_ok=True)
+    try:
+        yield
+    except SutureError as error:
+        files.write_text(note, str(error))
+        raise
