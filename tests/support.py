@@ -88,8 +88,9 @@ def clone(target: Path) -> Path:
     return target
 
 
-def snakemake(where: Path, *args: object, code: int = 0, timeout: float = 900) -> str:
-    """Runs snakemake in a clone and checks its exit code; returns all it printed."""
+def snakemake(where: Path, *args: object, code: int = 0, timeout: float = 900, path: Path | None = None) -> str:
+    """Runs snakemake in a clone and checks its exit code; returns all it printed. ``path`` goes before PATH."""
+    programs = f"{path}:/usr/bin:/bin" if path else "/usr/bin:/bin"
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *map(str, args)],
         stdout=subprocess.PIPE,
@@ -97,7 +98,7 @@ def snakemake(where: Path, *args: object, code: int = 0, timeout: float = 900) -
         text=True,
         timeout=timeout,
         cwd=where,
-        env={key: value for key, value in os.environ.items() if key != "PATH"} | {"PATH": "/usr/bin:/bin"},
+        env={key: value for key, value in os.environ.items() if key != "PATH"} | {"PATH": programs},
     )
     assert done.returncode == code, f"snakemake ended with {done.returncode}, expected {code}:\n{done.stdout[-6000:]}"
     return done.stdout

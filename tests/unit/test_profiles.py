@@ -97,7 +97,7 @@ def test_the_slurm_profile_is_what_the_measurements_say(monkeypatch: pytest.Monk
     assert "retries" not in profile
     train = profile["set-resources"]["train_segment"]
     assert train["slurm_extra"] == "--signal=TERM@60" and train["gpu"] == 1
-    # SLURM may send it a minute early: it must still come after the deadline, at most a quarter of the job before its end.
+    # It may come a minute early, and must not before the job's last quarter.
     assert train["runtime"] / 4 >= (60 + 60) / 60
     # No account is right everywhere.
     assert "slurm_account" not in profile["default-resources"]

@@ -1,0 +1,154 @@
+"""`snakemake --profile slurm` on a real, private cluster: jobs, environments, training that the queue interrupts."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import conda_stand_in
+from slurm_cluster import Queue
+from support import ROOT, clone, planned, snakemake
+from suture import files
+
+pytestmark = pytest.mark.slurm
+
+TINY = "tests/dag/tiny.yaml"
+CONFIG = ("--configfile", TINY)
+CONDA = ("--sdm", "conda")
+LOCAL = {"all", "collect_clips", "fetch_weights", "merge_metrics", "resolve_config", "draw_rulegraph"}
+# Long enough to be stopped three times: by the signal, by a kill, by the deadline 90 s after the job's start.
+STEPS = 700
+
+
+class Run:
+    """The tiny run, made on the cluster in the stand-in's environments."""
+
+    def __init__(self, where: Path, conda: Path, jobs: dict[str, int], before: dict[str, int], ended: int) -> None:
+        self.where, self.conda, self.jobs, self.left, self.ended = where, conda, jobs, before, ended
+        self.results = where / "results" / "tiny"
+
+    def local(self, *args: object) -> str:
+        """Runs snakemake without the cluster, in the same environments."""
+        return snakemake(self.where, *args, *CONDA, path=self.conda)
+
+    def config(self, name: str, experiments: dict[str, Any]) -> tuple[str, str]:
+        """Writes a config of the same run with other experiments; returns the options that take it."""
+        tiny = yaml.safe_load((self.where / TINY).read_text())
+        path = self.where / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(tiny | {"experiments": experiments}))
+        return ("--configfile", path.name)
+
+    def experiment(self, name: str, **train: Any) -> dict[str, Any]:
+        """An experiment of the tiny run with some training options changed."""
+        base = yaml.safe_load((self.where / TINY).read_text())["experiments"][name]
+        return {**base, "train": {**base["train"], **train}}
+
+
+@pytest.fixture(scope="module")
+def run(queue: Queue, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    where = clone(tmp_path_factory.mktemp("run"))
+    conda = conda_stand_in.install(tmp_path_factory.mktemp("conda") / "stand-in")
+    jobs = planned(queue.snakemake(where, "-n", *CONFIG, conda=conda))
+    queue.snakemake(where, *CONFIG, conda=conda)
+    ended = len(queue.cluster.jobs())
+    return Run(where, conda, jobs, planned(queue.snakemake(where, "-n", *CONFIG, conda=conda)), ended)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_each_rule_is_a_job_of_the_queue_and_a_second_run_has_nothing_to_do(run: Run, queue: Queue) -> None:
+    assert {"cut_videos", "cache_features", "train_segment", "export_model", "predict", "report"} <= set(run.jobs)
+    assert run.ended == sum(count for rule, count in run.jobs.items() if rule not in LOCAL)
+    assert {job["JobState"] for job in queue.cluster.jobs()[: run.ended]} == {"COMPLETED"}
+    assert {job["Partition"] for job in queue.cluster.jobs()[: run.ended]} == {"cpu", "gpu"}
+    assert run.left == {}
+    assert (run.results / "report.html").is_file() and (run.results / "metrics.json").is_file()
+    entries = files.read_jsonl(run.results / "ledger.jsonl")
+    assert len(entries) == run.jobs["train_segment"] and all(entry["slurm"] for entry in entries)
+
+
+def test_each_rule_runs_in_its_own_environment_which_has_what_it_needs(run: Run) -> None:
+    """With a stand-in for conda: the environments hold the pinned packages, taken from this machine, and no others."""
+    used = {}
+    for note in (run.where / ".snakemake" / "conda").glob("*/used.txt"):
+        made_from = (note.parent / "made-from.yaml").read_text()
+        used[re.search(r"workflow/scripts/(\w+)\.py", made_from)[1]] = {Path(x).stem for x in note.read_text().split()}
+    commands = dict(
+        re.findall(r"(?s)\brule (\w+):.*?exec python workflow/scripts/(\w+)\.py", "".join(
+            path.read_text() for path in (ROOT / "rules").glob("*.smk")
+        ))
+    )  # fmt: skip
+    assert set(used) == {commands[rule] for rule in run.jobs if rule != "all"}
+    assert all(command in scripts for command, scripts in used.items())
+
+
+def test_segments_of_the_queue_equal_one_run_here_that_never_stopped(run: Run) -> None:
+    """All weights and adapters with a features cache: optimiser, scheduler, random states and history too."""
+    whole = run.config("whole", {f"whole-{name}": run.experiment(name, steps_per_job=4) for name in ("one", "two")})
+    targets = [f"results/tiny/train/whole-{name}/segment-1" for name in ("one", "two")]
+    run.local(*targets, *whole)
+    for name in ("one", "two"):
+        queued = contents(run.results / "train" / name / "segment-2")
+        here = contents(run.results / "train" / f"whole-{name}" / "segment-1")
+        assert "optimizer.pt" in here and sorted(queued) == sorted(here)
+        assert [part for part in here if queued[part] != here[part]] == []
+
+
+def wait_until(seen: Callable[[], Any], process: subprocess.Popen[str], timeout: float = 240) -> Any:
+    until = time.monotonic() + timeout
+    while not (found := seen()):
+        assert process.poll() is None, f"the run ended too early:\n{process.stdout.read()[-6000:]}"
+        assert time.monotonic() < until, "what the test waits for never came"
+        time.sleep(0.2)
+    return found
+
+
+def test_training_interrupted_in_every_way_equals_one_that_was_not(run: Run, queue: Queue) -> None:
+    """SIGTERM as the queue sends it, SIGKILL, then the job's own deadline; each retry goes on from what was saved."""
+    long = {"max_steps": STEPS, "steps_per_job": STEPS, "save_steps": 10}
+    config = run.config("long", {name: run.experiment("one", **long) for name in ("long", "undisturbed")})
+    work = run.results / "work" / "long" / "segment-1"
+    # As in the profile, but for the time: two minutes, which leave 90 s for training.
+    ask = ["train_segment:slurm_partition=gpu", "train_segment:gpu=1", "train_segment:runtime=2"]
+    with queue.start(
+        run.where, "results/tiny/train/long/segment-1", *config, "--set-resources", *ask, conda=run.conda
+    ) as process:
+        for signal in ("TERM", "KILL"):
+            before = set(work.glob("checkpoint-*/complete.json"))
+            wait_until(lambda before=before: set(work.glob("checkpoint-*/complete.json")) - before, process)
+            [job] = queue.running("rule_train_segment_wildcards_long_1")
+            queue.cluster.run("scancel", f"--signal={signal}", job)
+            wait_until(lambda job=job: job not in queue.running("rule_train_segment_wildcards_long_1"), process)
+        printed, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, printed[-6000:]
+    entries = [one for one in files.read_jsonl(run.results / "ledger.jsonl") if one["experiment"] == "long"]
+    outcomes = [entry["outcome"] for entry in entries]
+    assert outcomes[:3] == ["signal", "killed", "deadline"] and outcomes[-1] == "done"
+    # Each went on from where the one before had saved; the killed one had saved at most 10 steps before its end.
+    assert entries[1]["first_step"] == entries[0]["last_step"]
+    assert all(entry["first_step"] > 0 for entry in entries[1:])
+    assert len({entry["slurm"]["job"] for entry in entries}) == len(entries), "a retry is another job"
+    run.local("results/tiny/train/undisturbed/segment-1", *config)
+    queued, here = (contents(run.results / "train" / name / "segment-1") for name in ("long", "undisturbed"))
+    assert [part for part in here if queued.get(part) != here[part]] == []
+
+
+def test_a_cancelled_job_ends_the_run_and_without_conda_it_says_where_jobs_run(queue: Queue, tmp_path: Path) -> None:
+    """Under sacct Snakemake would wait for ever."""
+    where = clone(tmp_path)
+    with queue.start(where, "results/tiny/source/videos/case_9101.mp4", *CONFIG) as process:
+        [job, *_] = wait_until(lambda: queue.running("rule_draw_case_wildcards_case_9101"), process)
+        queue.cluster.run("scancel", job)
+        printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "SLURM status is: 'CANCELLED" in printed
+    assert "No conda on PATH: jobs run in" in printed
