@@ -22,7 +22,7 @@ endif
 PREVIEW = results/$(shell sed -n "s/^run: *//p" $(or $(CONFIG),config.yaml))/qa_preview.txt
 SNAKEMAKE := snakemake $(if $(CONFIG),--configfile $(CONFIG)) $(if $(SET),--config $(SET))
 
-.PHONY: help setup lock envs docs check test test-long demo qa-preview status compare bench clean-cache
+.PHONY: help setup lock envs docs check test slurm-test test-long demo qa-preview status compare bench clean-cache
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ check: setup  ## formatting, types, generated files, unit tests: under 3 minutes
 
 test: check  ## everything CI runs: also stages, faults and the DAG on real processes
 	pytest -n 2 --dist loadfile -m "not long" tests/stages tests/faults tests/dag
+
+slurm-test: setup  ## snakemake --profile slurm on a private cluster that is started and stopped: about 12 minutes
+	pytest -rs tests/slurm
 
 test-long: check  ## what takes longer: run by hand before an issue is resolved
 	pytest -m long -s tests
