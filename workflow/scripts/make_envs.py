@@ -27,6 +27,9 @@ FROM_CONDA = {"imageio-ffmpeg": "ffmpeg=7.1"}
 # Modules found by name at run time; whoever reaches such a call needs what any of them imports.
 BY_NAME = {"registry.family(": "models", "registry.task(": "tasks"}
 
+# A command that starts a second Snakemake needs it, and what the Snakefile imports.
+SNAKEMAKE = '"-m", "snakemake"'
+
 
 def parser() -> Parser:
     flags = Parser(__doc__)
@@ -64,6 +67,9 @@ def distributions(command: str) -> list[str]:
             continue
         seen.add(module)
         source = path.read_text()
+        if SNAKEMAKE in source:
+            third_party.add("snakemake")
+            waiting += imports_of_snakefile()
         for call, folder in BY_NAME.items():
             if call in source and module != "suture.registry":
                 waiting += [f"suture.{folder}.{p.stem}" for p in (digest.SCRIPTS / "suture" / folder).glob("*.py")]
@@ -83,6 +89,15 @@ def distributions(command: str) -> list[str]:
         found.add(known[module][0].lower().replace("_", "-"))
     for one in sorted(found):
         found.update(COMPANIONS.get(one, []))
+    return sorted(found)
+
+
+def imports_of_snakefile() -> list[str]:
+    """Returns the modules of ours that the Snakefile and the rules import; some of the names are not modules."""
+    found = []
+    for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]:
+        for module, names in re.findall(r"(?m)^from (suture[\w.]*) import ([\w, ]+)", path.read_text()):
+            found += [module, *(f"{module}.{name.split()[0]}" for name in names.split(","))]
     return sorted(found)
 
 
