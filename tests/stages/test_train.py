@@ -136,6 +136,15 @@ def test_a_deadline_leaves_progress_and_exit_75_until_the_segment_is_done(data: 
     assert contents(out) == contents(straight)
 
 
+def test_after_a_refusal_only_a_new_run_tries_again(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="is not between 1 and"):
+        train(data, out, "--until-step", STEPS + 1)
+    with pytest.raises(SutureError, match="attempt 2 was not made"):
+        train(data, out, "--until-step", 1, "--attempt", 2)
+    assert train(data, out, "--until-step", 1, "--attempt", 1) == cli.DONE
+
+
 def test_progress_of_another_run_is_not_continued(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
