@@ -168,12 +168,10 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
 
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
-    from suture.features import FeatureCache, maker_of
-    from suture.frames import CachedClip, FrameCache
-    from suture.training import adapters, loop
+    from suture.training import adapters, inputs, loop
     from suture.training.callbacks import StopInTime
-    from suture.training.data import Unseen, check_samples, usable
     from suture.training.heartbeat import Heartbeat
+    from suture.training.inputs import Files
 
     stop = StopInTime(STARTED + args.deadline_seconds if args.deadline_seconds else None)
     stop.listen()
@@ -202,30 +200,20 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
         recording.recorded(args.ledger, about, heartbeat.pace, work_dir=paths["work"], began=STARTED) as record,
         heartbeat,
     ):
-        cache: FrameCache | FeatureCache = (
-            FeatureCache(args.features_cache)
-            if args.features_cache
-            else (Unseen if options.blind else FrameCache)(args.frames_cache)
+        given_files = Files(
+            base=args.model,
+            train=args.train,
+            val=args.val,
+            frames=args.frames_cache or [],
+            features=args.features_cache or [],
         )
-        for name in ("train", "val"):
-            if samples[name]:
-                samples[name], left_out = usable(samples[name], cache, where=getattr(args, name))
-                if left_out:
-                    first, what = left_out[0].where, f"{len(left_out)} {name} samples left out"
-                    print(f"{what}, their clips were rejected by cache_frames: {first}, ...", flush=True)
-        model = registry.family(args.family).load(args.model, args.system_prompt, **adapters.base_options(options))
-        if isinstance(cache, FeatureCache):
-            frames = [row for path in args.frames_cache or [] for row in records.read(path, CachedClip)]
-            cache.check(maker_of(model, args.model, options.precision), frames)
-        lengths = check_samples(samples["train"], model, cache, where=args.train)
-        if samples["val"]:
-            check_samples(samples["val"], model, cache, where=args.val)
+        loaded = inputs.load(args.family, options, given_files, args.system_prompt)
+        model = loaded.model
         run["system_prompt"] = model.system_prompt
         resume = model_folder.weights_digest(args.resume) if args.resume else None
-        first_entry = cache.entry(samples["train"][0].clip)
         ready = time.monotonic()
         print(
-            f"{len(samples['train'])} samples, at most {max(lengths)} tokens; ready after {ready - STARTED:.0f} s",
+            f"{len(loaded.train)} samples, at most {max(loaded.lengths)} tokens; ready after {ready - STARTED:.0f} s",
             flush=True,
         )
         outcome = loop.train(
@@ -241,14 +229,14 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
             ),
             model=model,
             data=loop.Data(
-                train=samples["train"],
-                val=samples["val"],
-                cache=cache,
-                lengths=lengths,
-                shape=(first_entry.n_frames, first_entry.height, first_entry.width),
+                train=loaded.train,
+                val=loaded.val,
+                cache=loaded.cache,
+                lengths=loaded.lengths,
+                shape=loaded.shape,
             ),
             identity=loop.Identity(run=run, job={**run, "code": code, "resume": resume}),
-            card={"family": args.family, "frames": _frames(args, first_entry.height, first_entry.width)},
+            card={"family": args.family, "frames": _frames(args, *loaded.shape[1:])},
             stop=stop,
             callbacks=[heartbeat],
         )

@@ -18,8 +18,9 @@ from suture.config.features import refusal
 from suture.config.generation import Generation
 from suture.config.publishing import PushToHub
 from suture.config.qa import QA
+from suture.config.schedule import Schedule
 from suture.config.scoring import Baseline, Score
-from suture.config.training import Train, with_family_defaults
+from suture.config.training import with_family_defaults
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -252,7 +253,9 @@ class Experiment(Section):
         description="Run the frozen vision tower once for all epochs, not at each step. Only where nothing before the "
         "language model is trained and frames are not varied.",
     )
-    train: Train = Field(description="Training options; a default is the family's published one where it has its own.")
+    train: Schedule = Field(
+        description="Training options; a default is the family's published one where it has its own."
+    )
     predict: Predict = Field(default_factory=Predict, description="Prediction options.")
     baselines: list[Baseline] = Field(
         ["shuffled", "zero_shot", "metadata"],
@@ -378,6 +381,12 @@ class Config(Section):
         "so that any reader sees the right frames; `copy` stream copies; `link` links to the run's clips.",
     )
     score: Score = Field(default_factory=Score, description="Intervals.")
+    confirm_gpu_hours: float = Field(
+        8,
+        ge=0,
+        description="A run that would make results anew that took more GPU-hours than this stops, and asks for "
+        "`--config confirm=yes`. What it would do, and why: `make why`.",
+    )
     experiments: dict[Name, Experiment] = Field(
         default_factory=dict, description="Experiments by name; see `experiments.<name>.*`."
     )

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from suture.config.scoring import ANSWERING
-from suture.config.training import Train
 
 if TYPE_CHECKING:
     from suture.config.model import Config, Experiment
@@ -144,6 +143,6 @@ def _baseline(name: str, one: Experiment, baseline: str) -> Asked:
     if baseline == "zero_shot":
         base = one.init_from or f"base/{one.base_key}"
         return Asked(of=name, experiment=one, model=base, video="none" if one.train.blind else "real")
-    train = Train.model_validate({**one.train.model_dump(), **_OF_VIDEO, "blind": True})
+    train = type(one.train).model_validate({**one.train.model_dump(), **_OF_VIDEO, "blind": True})
     changes = {"train": train, "cache_features": False, "push_to_hub": None, "baselines": []}
     return Asked(of=name, experiment=one.model_copy(update=changes), model=f"{name}.blind", video="none")

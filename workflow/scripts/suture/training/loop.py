@@ -61,12 +61,17 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a job ended: the steps it went, whether its checkpoint is published, and what ended it early, if anything."""
+    """How a job ended: the steps it went, whether its checkpoint is published, and what ended it early, if anything.
+
+    ``longest_bytes`` is what the longest batch takes, of ``capacity_bytes``; None where no step was to be made.
+    """
 
     first_step: int
     step: int
     published: bool
     reason: str
+    longest_bytes: int | None = None
+    capacity_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +268,7 @@ def train(
     def saved_at(step: int) -> Path:
         return segment.work_dir / f"checkpoint-{step}"
 
+    probe: Probe | None = None
     reached, early = first, reason_to_stop(checkpoint.history(resume), options) if resume else None
     if reached < segment.until_step and not early:
         length = options.max_steps * options.gradient_accumulation_steps * options.batch_size
@@ -335,7 +341,14 @@ def train(
         logging_steps=options.logging_steps,
     )
     checkpoint.clear(segment.work_dir)
-    return Outcome(first_step=first, step=reached, published=True, reason=early or "")
+    return Outcome(
+        first_step=first,
+        step=reached,
+        published=True,
+        reason=early or "",
+        longest_bytes=probe.taken if probe else None,
+        capacity_bytes=probe.capacity if probe else None,
+    )
 
 
 def _trackers(options: Train, segment: Segment, first: int) -> list[TrainerCallback]:

@@ -38,6 +38,10 @@ class Probe:
         lengths: their numbers of tokens.
         cache: where their videos are; only its manifests are looked at.
         loss: of a collated batch, computed as the run computes it.
+
+    Attributes:
+        taken: bytes that the longest batch takes, once :meth:`run` has found that it fits.
+        capacity: bytes that there are.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Probe:
         longest = sorted(range(len(samples)), key=lambda index: (-lengths[index], index))[: options.batch_size]
         # Epochs run on into each other: a batch larger than the data holds a sample twice.
         self._longest = [samples[index] for index in itertools.islice(itertools.cycle(longest), options.batch_size)]
+        self.taken: int | None = None
         self._optimizer_bytes = 0
         self._meter: Meter = meter(next(self._module.parameters()).device)
         self.capacity = self._meter.capacity()
@@ -84,7 +89,8 @@ class Probe:
             fitting = fitting or self._climb(wanted)
             if wanted not in fitting:
                 self._refuse(fitting, "before the first step")
-        taken, capacity = in_gib(fitting[wanted]), in_gib(self.capacity)
+        self.taken = fitting[wanted]
+        taken, capacity = in_gib(self.taken), in_gib(self.capacity)
         return f"longest batch: {wanted} x {self.tokens:,} tokens take {taken} of {capacity} of memory"
 
     def _try(self, batch: int) -> dict[int, int]:
