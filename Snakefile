@@ -5,7 +5,7 @@
 #   snakemake -n                     what would run, and why
 #   snakemake --configfile config/surgery-sft.yaml ...    another run
 #
-# Targets: all (default), data, train, evaluate, report, push, qa_preview.
+# Targets: all (default), data, plan, train, evaluate, report, push, qa_preview.
 import sys
 from pathlib import Path
 
@@ -34,6 +34,8 @@ localrules:
     train,
     evaluate,
     push,
+    plan,
+    plan_steps,
     collect_clips,
     fetch_weights,
     push_to_hub,
@@ -84,5 +86,6 @@ include: "rules/qa.smk"
 include: "rules/split.smk"
 include: "rules/cache.smk"
 include: "rules/train.smk"
+include: "rules/plan.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"

@@ -9,10 +9,11 @@ import time
 from functools import cache
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
-from suture import digest, registry
+from suture import digest, profiles, registry, stale
 from suture.datasets.base import annotation_digest
-from suture.config import publishing, variants
+from suture.config import publishing, schedule, variants
 from suture.config.features import arithmetic
 from suture.config.flags import to_flags
 from suture.config.load import resolve
@@ -24,9 +25,13 @@ from suture.records import shard_of
 put_python_first()
 digest.remember(Path(".snakemake/suture/code.json"))
 
+# Said for one run, no key of it.
+CONFIRMED = stale.is_yes(config.pop("confirm", None)) or stale.is_yes(os.environ.get("SUTURE_CONFIRM"))
+
 try:
     REPEATS = variants.repeats(resolve(config))
-    CONFIG = resolve(variants.multiplied(config))
+    SETTLED = schedule.settle(variants.multiplied(config), Path("results", str(config.get("run") or "demo")))
+    CONFIG = resolve(SETTLED.raw)
     # The experiments, and under names of their own what they are compared with.
     ASKED = variants.asked(CONFIG.experiments)
     ADAPTER = registry.dataset(CONFIG.dataset)
@@ -63,11 +68,15 @@ atexit.register(MEDIA.save)
 
 onstart:
     MEDIA.save()
+    found = stale.jobs(workflow, {name: borders(name) for name in ASKED})
     try:
         check_deployment(
             {Path(workflow.basedir, "envs", f"{job.rule.name}.yaml") for job in workflow.dag.needrun_jobs()},
             executor=workflow.executor_plugin.name,
             deployed=bool(workflow.deployment_settings.deployment_method),
+        )
+        stale.guard(
+            found, Path(RUN), allowed=CONFIG.confirm_gpu_hours, confirmed=CONFIRMED, accepting=workflow.touch
         )
     except SutureError as error:
         raise WorkflowError(str(error)) from None
@@ -174,10 +183,27 @@ def family_module(wildcards):
     return f"suture.models.{experiment(wildcards).family}"
 
 
+@cache
+def borders(name):
+    """The last step of each job of an experiment; none where `snakemake plan` must be asked first."""
+    of = ASKED[name].of
+    train = CONFIG.experiments[of].train
+    if train.is_open:
+        return []
+    plan = SETTLED.plans.get(of)
+    return plan.borders if plan else schedule.borders(train.max_steps, train.steps_per_job)
+
+
 def segments(name):
     """The number of jobs that an experiment's steps are divided into."""
-    train = CONFIG.experiments[ASKED[name].of].train
-    return math.ceil(train.max_steps / train.steps_per_job)
+    return len(borders(name))
+
+
+def last_step(name, segment):
+    """The step that a segment comes to."""
+    if not 0 < segment <= segments(name):
+        raise WorkflowError(f"experiment {name} has no segment {segment}; `snakemake plan` settles its steps and jobs")
+    return borders(name)[segment - 1]
 
 
 def base_of(base):
@@ -275,14 +301,38 @@ def arithmetic_settings(wildcards):
     return next(one for one in every if one.key == wildcards.arithmetic)
 
 
+# Experiments whose steps or jobs are left to `snakemake plan`, and those of them that it has not settled yet.
+PLANNED = [name for name, one in variants.multiplied(config)["experiments"].items() if schedule.is_open(one.get("train"))]
+OPEN = [name for name in PLANNED if CONFIG.experiments[name].train.is_open]
+if OPEN and workflow.is_main_process:
+    why = "; ".join(f"{name} ({SETTLED.waiting.get(name, 'not planned yet')})" for name in OPEN)
+    logger.warning(
+        f"How many steps and jobs is left to the plan of: {why}. This run makes the plan, no training of them;"
+        " the next one, or its dry run, shows the training."
+    )
+# Options that neither take time in a probe's few steps nor are train.py's.
+NOT_TIMED = frozenset({"max_steps", "steps_per_job", "epochs", "save_steps", "logging_steps", "report_to", "seed"})
+
+# For `make why`: what this run, dry or not, would do.
+if workflow.is_main_process and (EXPLAINED := os.environ.get("SUTURE_EXPLAIN")):
+    atexit.register(
+        lambda: stale.write(Path(EXPLAINED), stale.jobs(workflow, {name: borders(name) for name in ASKED}))
+    )
+
 TARGETS = {
     "data": [f"{RUN}/dataset"],
-    "train": [f"{RUN}/models/{name}" for name in CONFIG.experiments],
+    "plan": [f"{RUN}/plans/probe/{name}.json" for name in CONFIG.experiments]
+    + [f"{RUN}/plans/{name}.json" for name in PLANNED],
+    "train": [f"{RUN}/plans/{name}.json" if name in OPEN else f"{RUN}/models/{name}" for name in CONFIG.experiments],
     "evaluate": [f"{RUN}/metrics.json"] if CONFIG.experiments else [],
+    "report": [f"{RUN}/report.html"] if CONFIG.experiments else [],
     "push": [f"{RUN}/pushed/{name}.json" for name in PUSHED],
 }
 if CONFIG.qa.backend != "annotation":
     TARGETS["data"].append(f"{RUN}/qa_quality.json")
 if CONFIG.qa.backend not in ("annotation", "existing"):
     TARGETS["qa_preview"] = [f"{RUN}/qa_preview.txt"]
-TARGETS["all"] = TARGETS["data"] + ([f"{RUN}/report.html"] if CONFIG.experiments else []) + TARGETS["push"]
+if OPEN:
+    # Tables of all experiments come when all are trained.
+    TARGETS |= {name: TARGETS["train"] for name in ("evaluate", "report", "push")}
+TARGETS["all"] = [*dict.fromkeys(TARGETS["data"] + TARGETS["report"] + TARGETS["push"])]

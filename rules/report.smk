@@ -14,7 +14,7 @@ rule resolve_config:
         mem_mb=500,
         runtime=5,
     params:
-        config=json.dumps(config, sort_keys=True),
+        config=json.dumps(SETTLED.raw, sort_keys=True),
         code=code("resolve_config"),
     message:
         "Writing down the configuration with its defaults"

@@ -56,7 +56,7 @@ rule train_segment:
         attempt=lambda w, attempt: attempt,
     params:
         family=lambda w: experiment(w).family,
-        until=lambda w: min(int(w.segment) * experiment(w).train.steps_per_job, experiment(w).train.max_steps),
+        until=lambda w: last_step(w.experiment, int(w.segment)),
         resume=lambda w, input: f"--resume {input.previous}" if input.previous else "",
         features=lambda w, input: f"--features-cache {input.features}" if input.features else "",
         # Progress of an interrupted job. It is no output: Snakemake deletes the outputs of a job that failed.
@@ -65,7 +65,7 @@ rule train_segment:
         tracking=f"{RUN}/tracking/{{experiment}}",
         ledger=f"{RUN}/ledger.jsonl",
         sampling=lambda w: experiment(w).frames.sampling,
-        options=lambda w: to_flags(experiment(w).train, leave_out=frozenset({"steps_per_job"})),
+        options=lambda w: to_flags(experiment(w).train, leave_out=frozenset({"steps_per_job", "epochs"})),
         code=lambda w: code("train", family_module(w)),
     message:
         "Training {wildcards.experiment} to step {params.until}"

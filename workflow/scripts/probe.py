@@ -110,9 +110,8 @@ def _in_a_process(mode: Mode, work: Path) -> dict[str, Any]:
         return found
     if done.returncode == -signal.SIGKILL:
         memory = Memory(bytes=None, problem="the system ended the process: the host's memory did not suffice")
-        return {
-            "memory": dataclasses.asdict(memory), "timing": None, "device": machine.cpu(), "gpus": 0, "capacity_bytes": None
-        }  # fmt: skip
+        known = {"device": machine.cpu(), "gpus": 0, "capacity_bytes": None}
+        return {"memory": dataclasses.asdict(memory), "timing": None, **known}
     raise SutureError(f"measuring {mode} training ended with {done.returncode}", fix="see what it says above")
 
 

@@ -29,6 +29,8 @@ LONGEST = 4096
 _UTC = "%Y-%m-%dT%H:%M:%SZ"
 _PATIENCE = 30.0
 _REASON = 500
+_CAUSE = 150
+_CAUSES = 10
 
 Outcome = Literal["done", "early stop", "deadline", "signal", "failed", "killed"]
 
@@ -93,10 +95,39 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """Somebody took stale results as they were (`make accept`), instead of making them anew.
+
+    Attributes:
+        jobs: number of jobs whose results were taken, by rule.
+        causes: why they were stale, the first few.
+        gpu_hours: what they had cost.
+        experiments: whose results are among them.
+        commit: of the code that they would have been made anew with; None without git.
+        changed: whether the code differs from that commit.
+    """
+
+    jobs: dict[str, int]
+    causes: list[str]
+    gpu_hours: float
+    experiments: list[str]
+    commit: str | None
+    changed: bool | None
+    host: str
+    when: str
+    kind: Literal["accepted"] = "accepted"
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """All entries in the order written, and the numbers of lines that are none, as one cut by a full disk."""
+    """All entries in the order written, and the numbers of lines that are none, as one cut by a full disk.
+
+    ``acceptances`` are the lines of another kind: stale results that were taken as they were.
+    """
 
     entries: list[Entry] = field(default_factory=list)
+    acceptances: list[Acceptance] = field(default_factory=list)
     damaged: list[int] = field(default_factory=list)
 
     def of(self, experiment: str) -> list[Entry]:
@@ -119,16 +150,24 @@ def moment(text: str) -> float:
     return calendar.timegm(time.strptime(text, _UTC))
 
 
-def line_of(entry: Entry) -> bytes:
-    """Returns an entry as its line: secrets and home folders taken out of the reason, which is cut to fit."""
-    reason = " ".join(redact(entry.reason).split())[:_REASON]
-    line = json.dumps(dataclasses.asdict(dataclasses.replace(entry, reason=reason)), sort_keys=True).encode() + b"\n"
+def line_of(entry: Entry | Acceptance) -> bytes:
+    """Returns an entry as its line: secrets and home folders taken out of the reasons, which are cut to fit."""
+    if isinstance(entry, Acceptance):
+        causes = [_reason(cause)[:_CAUSE] for cause in entry.causes[:_CAUSES]]
+        entry = dataclasses.replace(entry, causes=causes, experiments=entry.experiments[:_CAUSES])
+    else:
+        entry = dataclasses.replace(entry, reason=_reason(entry.reason)[:_REASON])
+    line = json.dumps(dataclasses.asdict(entry), sort_keys=True).encode() + b"\n"
     if len(line) > LONGEST:
         raise ValueError(f"a ledger entry of {len(line)} bytes: at most {LONGEST}; give digests, not what they are of")
     return line
 
 
-def append(path: Path, entry: Entry) -> None:
+def _reason(text: str) -> str:
+    return " ".join(redact(text).split())
+
+
+def append(path: Path, entry: Entry | Acceptance) -> None:
     """Adds an entry with one write at the end of the file, under a lock.
 
     A local disk would need no lock: short appends do not mix. Over NFS the end
@@ -182,8 +221,11 @@ def read(path: Path) -> Ledger:
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue
-        entry = _entry_of_line(line)
-        if entry is None:
+        row = _row(line)
+        entry = entry_of(row)
+        if isinstance(row, dict) and row.get("kind") == "accepted" and row.keys() == _ACCEPTANCE:
+            ledger.acceptances.append(Acceptance(**row))
+        elif entry is None:
             ledger.damaged.append(number)
         else:
             ledger.entries.append(entry)
@@ -198,11 +240,14 @@ def entry_of(row: Any) -> Entry | None:
     return Entry(**row)
 
 
-def _entry_of_line(line: bytes) -> Entry | None:
+def _row(line: bytes) -> Any:
     try:
-        return entry_of(json.loads(line))
+        return json.loads(line)
     except ValueError:
         return None
+
+
+_ACCEPTANCE = {f.name for f in dataclasses.fields(Acceptance)}
 
 
 def totals(entries: Sequence[Entry]) -> Mapping[str, Any]:

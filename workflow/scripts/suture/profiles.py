@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +42,10 @@ class Profile:
     path: Path
     keys: dict[str, Any]
 
-    def resources(self, rule: str) -> dict[str, Any]:
-        """Returns what a rule's jobs get: the profile's defaults, and over them what it sets for this rule."""
-        given: dict[str, Any] = {}
-        for part in (self.keys.get("default-resources"), (self.keys.get("set-resources") or {}).get(rule)):
-            given |= part if isinstance(part, dict) else {}
-        return given
+    def resources(self, rule: str, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what a rule's jobs get: the profile's defaults, over them the rule's own, and what it sets for it."""
+        default, over = self.keys.get("default-resources"), (self.keys.get("set-resources") or {}).get(rule)
+        return {**(default if isinstance(default, dict) else {}), **own, **(over if isinstance(over, dict) else {})}
 
 
 def find(name: str, root: Path) -> Path:
@@ -73,8 +73,8 @@ def read(path: Path) -> Profile:
     """
     text = files.read_text(path)
     try:
-        import yte  # Snakemake's own template engine
-
+        # Snakemake's own template engine; what runs in a rule's environment has none, and reads no profile.
+        yte: Any = import_module("yte")
         keys = yte.process_yaml(text, require_use_yte=True)
     except ImportError:
         keys = yaml.safe_load(text)

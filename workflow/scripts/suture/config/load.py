@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+from pathlib import Path
 from typing import Any, get_args
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
+from suture import files
 from suture.config.model import Config
 from suture.errors import ConfigError
 
@@ -27,6 +30,21 @@ def resolve(raw: dict[str, Any]) -> Config:
             "the configuration cannot be used:\n" + "\n".join(f"  - {p}" for p in problems),
             fix="every key, its default and its meaning: config/README.md",
         ) from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Reads a configuration file, unchecked.
+
+    Raises:
+        ConfigError: it is no list of `key: value`.
+    """
+    try:
+        raw = yaml.safe_load(files.read_text(path))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not YAML: {error}", where=path) from error
+    if not isinstance(raw, dict):
+        raise ConfigError("the configuration is no list of `key: value`", where=path)
+    return raw
 
 
 def _explain(problem: dict[str, Any]) -> str:

@@ -154,7 +154,9 @@ def settle(raw: Mapping[str, Any], run: Path) -> Settled:
         else:
             train.pop("epochs", None)
             train["max_steps"] = plan.max_steps
-            train["steps_per_job"] = max(after - before for before, after in zip([0, *plan.borders], plan.borders))
+            train["steps_per_job"] = max(
+                after - before for before, after in zip([0, *plan.borders], plan.borders, strict=False)
+            )
             settled.plans[name] = plan
     return settled
 
