@@ -22,7 +22,7 @@ endif
 PREVIEW = results/$(shell sed -n "s/^run: *//p" $(or $(CONFIG),config.yaml))/qa_preview.txt
 SNAKEMAKE := snakemake $(if $(CONFIG),--configfile $(CONFIG)) $(if $(SET),--config $(SET))
 
-.PHONY: help setup lock envs docs check test slurm-test test-long demo qa-preview status compare bench clean-cache
+.PHONY: help setup lock envs docs check test slurm-test test-long demo qa-preview status doctor plan why accept compare bench clean-cache
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +83,23 @@ status: setup  ## each training: step, loss, time left, last sign of life
 compare: setup  ## RUNS=a,b: paired differences of runs, or of RUN/EXPERIMENT, with intervals and corrected p
 	@test -n "$(RUNS)" || { echo "which runs? make compare RUNS=a,b (folders of results/), or RUNS=a/EXPERIMENT,a/OTHER"; exit 2; }
 	@python workflow/scripts/compare.py --runs "$(RUNS)"
+
+
+# These four take the run of DATA, SYSTEM or CONFIG=FILE, and the jobs as PROFILE=slurm makes them.
+ABOUT = $(if $(CONFIG),--configfile $(CONFIG)) $(if $(SET),--config $(SET))
+BY = $(if $(PROFILE),--profile $(PROFILE))
+
+doctor: setup  ## what would fail later, with its cure: configuration, profile, cluster, disk, data, GPU
+	@python workflow/scripts/doctor.py $(ABOUT) $(BY)
+
+plan: setup  ## what each experiment will take: time, jobs, GPU-hours, disk, memory
+	@python workflow/scripts/plan.py $(ABOUT) $(BY)
+
+why: setup  ## what a run would make anew, and why, and what that took
+	@python workflow/scripts/why.py $(ABOUT) $(if $(BY),-- $(BY))
+
+accept: setup  ## take stale results as they are; the ledger keeps that
+	@python workflow/scripts/why.py --accept $(ABOUT) $(if $(BY),-- $(BY))
 
 bench: setup  ## the benchmarks, into benchmarks/results/
 	for one in benchmarks/*.py; do python $$one --output benchmarks/results/$$(basename $$one .py).json; done

@@ -55,8 +55,8 @@ def test_a_wrong_value_shows_what_is_allowed_and_a_right_line() -> None:
 
 def test_a_missing_key_is_shown_with_an_example() -> None:
     raw = copy.deepcopy(DEMO)
-    del raw["experiments"]["qwen-small"]["train"]["max_steps"]
-    with pytest.raises(ConfigError, match=r"train.max_steps is missing; add, for example:  max_steps: 400"):
+    del raw["experiments"]["qwen-small"]["train"]["steps_per_job"]
+    with pytest.raises(ConfigError, match=r"train.steps_per_job is missing; add, for example:  steps_per_job: 200"):
         resolve(raw)
 
 

@@ -10,6 +10,7 @@ import ast
 import csv
 import dataclasses
 import difflib
+import json
 import re
 import shlex
 import time
@@ -78,8 +79,10 @@ def jobs(workflow: Any, borders: Mapping[str, Sequence[int]]) -> list[Job]:
         borders: the last steps of each experiment's training jobs.
     """
     dag = workflow.dag
-    producers = {str(path): job.rule.name for job in dag.needrun_jobs() for path in job.output}
-    found = [_job(one, dag.reason(one), producers, borders) for one in dag.needrun_jobs() if not one.rule.norun]
+    # A dry run has "finished" them all when it ends.
+    needed = [one for one in dag.needrun_jobs(exclude_finished=False) if not one.rule.norun]
+    producers = {str(path): one.rule.name for one in needed for path in one.output}
+    found = [_job(one, dag.reason(one), producers, borders) for one in needed]
     return sorted(found, key=lambda job: (job.rule, [_natural(value) for value in job.wildcards.values()]))
 
 
@@ -172,6 +175,11 @@ def _change(name: str, before: Any, now: Any) -> str:
         changed = [flag for flag in [*new, *old] if old.get(flag) != new.get(flag)]
         parts = [f"{flag[2:]} {_value(old, flag)} -> {_value(new, flag)}" for flag in dict.fromkeys(changed)]
         return f"its options have changed: {', '.join(parts)}"
+    old, new = _keys(before), _keys(now)
+    if old and new:
+        changed = [key for key in dict.fromkeys([*new, *old]) if old.get(key) != new.get(key)]
+        parts = [f"{key} {_short(old.get(key, 'not given'))} -> {_short(new.get(key, 'not given'))}" for key in changed]
+        return f"{name} has changed: {', '.join(parts)}"
     if isinstance(now, str) and re.fullmatch(r"[0-9a-f]{16,64}", now):
         return f"what it is made from has changed ({name})"
     was = f"{_short(before)} -> " if before is not None else ""
@@ -189,6 +197,18 @@ def _flags(text: str) -> dict[str, str]:
         elif name:
             found[name] = word if found[name] in ("yes", "no") else f"{found[name]} {word}"
     return found
+
+
+def _keys(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Returns a configuration, given as JSON text or as what it stands for, by dotted keys; empty where it is none."""
+    if isinstance(value, str) and not prefix and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    if not isinstance(value, dict):
+        return {prefix: value} if prefix else {}
+    return {k: v for name, one in value.items() for k, v in _keys(one, f"{prefix}.{name}" if prefix else name).items()}
 
 
 def _value(flags: Mapping[str, str], name: str) -> str:

@@ -1,0 +1,133 @@
+"""Shows what a run would do anew and why, how many jobs, and about how many GPU-hours that took before.
+
+Run as:
+    make why
+    python workflow/scripts/why.py --configfile config/surgery-sft.yaml -- --profile slurm evaluate
+    make accept                     takes stale results as they are, and keeps that in the ledger
+
+Asks `snakemake -n`, with all that stands after `--`. Nothing is run or changed,
+unless with --accept: that is `snakemake --touch`, by which results count as
+made by today's code and options, though they were not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from suture import stale
+from suture.cli import Parser, run
+from suture.config.load import read as read_config
+from suture.config.model import Config
+from suture.errors import InputError
+from suture.stale import Job
+
+
+def parser() -> Parser:
+    p = Parser(__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--configfile", type=Path, metavar="FILE", help="as snakemake's (default: config.yaml)")
+    p.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as snakemake's")
+    p.add_argument("--json", action="store_true", help="a JSON object: jobs, GPU-hours")
+    p.add_argument("--accept", action="store_true", help="take stale results as they are")
+    p.add_argument("snakemake", nargs="*", metavar="OPTION", help="further options and targets of snakemake, after --")
+    return p
+
+
+def main(args: argparse.Namespace) -> int:
+    words = [*(["--configfile", str(args.configfile)] if args.configfile else [])]
+    words += [*(["--config", *args.config] if args.config else []), *args.snakemake]
+    found = planned(words)
+    folder, allowed = settings(args)
+    if args.json:
+        redone, new = stale.redone(found, folder), stale.first(found, folder)
+        jobs = [asdict(job) for job in found]
+        print(json.dumps({"jobs": jobs, "redone": asdict(redone), "new": asdict(new), "allowed": allowed}, indent=2))
+    else:
+        print(words_of(found, folder, allowed))
+    if not args.accept:
+        return 0
+    made = [job for job in found if job.made]
+    if not made:
+        print("nothing to accept: no result that is there is stale")
+        return 0
+    code = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--touch", "--quiet", "all", *words], check=False
+    ).returncode
+    if code == 0:
+        print(f"accepted: the results of {len(made)} jobs count as up to date; {folder}/ledger.jsonl says so")
+    return 2 if code else 0
+
+
+def planned(words: Sequence[str]) -> list[Job]:
+    """Asks Snakemake what it would do.
+
+    Raises:
+        InputError: it could not plan; the text is its own.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "jobs.json"
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", *words],
+            env={**os.environ, "SUTURE_EXPLAIN": str(answer)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode or not answer.is_file():
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise InputError("snakemake cannot plan the run:\n" + "\n".join(f"  {line}" for line in said[-12:]))
+        return stale.read(answer)
+
+
+def settings(args: argparse.Namespace) -> tuple[Path, float]:
+    """Returns the folder of the run and the GPU-hours that may be spent again without asking."""
+    raw = read_config(args.configfile or Path("config.yaml"))
+    raw |= dict(pair.split("=", 1) for pair in args.config if "=" in pair)
+    default = Config.model_fields["confirm_gpu_hours"].default
+    return Path("results", str(raw.get("run") or Config.model_fields["run"].default)), float(
+        raw.get("confirm_gpu_hours", default)
+    )
+
+
+def words_of(found: Sequence[Job], folder: Path, allowed: float) -> str:
+    """Words what a run would do."""
+    if not found:
+        return "nothing to do: every result is what today's code, options and data make"
+    made = [job for job in found if job.made]
+    lines = [f"{len(found)} jobs: {len(made)} make results anew, {len(found) - len(made)} make what is not there", ""]
+    for title, which in (("stale, and why:", True), ("not there yet:", False)):
+        causes = stale.reasons(found, made=which)
+        lines += [title, *(f"  {cause}" for cause in causes[:20])] if causes else []
+        lines += [f"  and {len(causes) - 20} more"] if len(causes) > 20 else []
+    following = Counter(job.rule for job in made if not job.causes)
+    if following:
+        counted = ", ".join(f"{rule} {number}" for rule, number in sorted(following.items()))
+        lines.append(f"made anew because they follow from these: {counted}")
+    redone, new = stale.redone(found, folder), stale.first(found, folder)
+    lines += ["", f"made anew: results that took about {redone.gpu_hours:.1f} GPU-hours{_unknown(redone)}"]
+    lines.append(f"for the first time: training of about {new.gpu_hours:.1f} GPU-hours{_unknown(new)}")
+    if redone.gpu_hours > allowed:
+        lines += [
+            f"\nThat is more than confirm_gpu_hours ({allowed:g}): a run stops at its start, unless it is given",
+            "  --config confirm=yes   or   SUTURE_CONFIRM=yes in the environment",
+            "`make accept` takes the stale results as they are.",
+        ]
+    return "\n".join(lines)
+
+
+def _unknown(cost: stale.Cost) -> str:
+    if not cost.unknown:
+        return ""
+    return f"; not known of {len(cost.unknown)} jobs ({cost.unknown[0]}, ...)"
+
+
+if __name__ == "__main__":
+    run(main, parser())
