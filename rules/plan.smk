@@ -73,7 +73,7 @@ rule plan_steps:
     message:
         "Dividing the steps of {wildcards.experiment} into jobs"
     shell:
-        "exec python workflow/scripts/plan.py --config {params.config:q} {params.queue}"
+        "exec python workflow/scripts/plan.py --config-json {params.config:q} {params.queue}"
         " --experiment {wildcards.experiment} --output {output.plan:q} > {log:q} 2>&1"
 
 
@@ -95,4 +95,4 @@ rule plan:
     message:
         "The plan of {RUN}"
     shell:
-        "exec python workflow/scripts/plan.py --config {params.config:q} {params.queue} 2> {log:q}"
+        "exec python workflow/scripts/plan.py --config-json {params.config:q} {params.queue} 2> {log:q}"

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from suture import stale
 from suture.cli import Parser, run
-from suture.config.load import read as read_config
+from suture.config.command_line import add_config_flags, raw_config
 from suture.config.model import Config
 from suture.errors import InputError
 from suture.stale import Job
@@ -33,8 +33,7 @@ from suture.stale import Job
 
 def parser() -> Parser:
     p = Parser(__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--configfile", type=Path, metavar="FILE", help="as snakemake's (default: config.yaml)")
-    p.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as snakemake's")
+    add_config_flags(p)
     p.add_argument("--json", action="store_true", help="a JSON object: jobs, GPU-hours")
     p.add_argument("--accept", action="store_true", help="take stale results as they are")
     p.add_argument("snakemake", nargs="*", metavar="OPTION", help="further options and targets of snakemake, after --")
@@ -89,12 +88,9 @@ def planned(words: Sequence[str]) -> list[Job]:
 
 def settings(args: argparse.Namespace) -> tuple[Path, float]:
     """Returns the folder of the run and the GPU-hours that may be spent again without asking."""
-    raw = read_config(args.configfile or Path("config.yaml"))
-    raw |= dict(pair.split("=", 1) for pair in args.config if "=" in pair)
-    default = Config.model_fields["confirm_gpu_hours"].default
-    return Path("results", str(raw.get("run") or Config.model_fields["run"].default)), float(
-        raw.get("confirm_gpu_hours", default)
-    )
+    raw = raw_config(args)
+    name, allowed = (raw.get(key, Config.model_fields[key].default) for key in ("run", "confirm_gpu_hours"))
+    return args.results / str(name), float(allowed)
 
 
 def words_of(found: Sequence[Job], folder: Path, allowed: float) -> str:

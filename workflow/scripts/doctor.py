@@ -1,0 +1,101 @@
+"""Says what would fail later, in plain words, each with its cure: before hours are spent in a queue.
+
+Run as:
+    make doctor
+    python workflow/scripts/doctor.py --configfile config/surgery-sft.yaml --profile slurm
+
+Looks at software, configuration, data, weights, tokens (whether they are set,
+never at their value), profile, cluster, conda, GPU, disk and plan. Changes
+nothing, and starts nothing. Exit code 2 where something would fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+from suture import files, profiles
+from suture.checks import GROUPS, findings
+from suture.checks.base import Finding, Setting
+from suture.cli import BAD_INPUT, DONE, Parser, run
+from suture.config.command_line import DEFAULT, add_config_flags, raw_config
+from suture.config.load import resolve
+from suture.errors import SutureError
+
+WIDTH = 100
+
+
+def parser() -> Parser:
+    p = Parser(__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_config_flags(p)
+    p.add_argument("--profile", metavar="NAME", help="as snakemake's; without it jobs run here")
+    p.add_argument("--only", nargs="+", choices=list(GROUPS), metavar="GROUP", help=f"some of: {', '.join(GROUPS)}")
+    p.add_argument("--json", action="store_true", help="a JSON list, one object a finding")
+    return p
+
+
+def main(args: argparse.Namespace) -> int:
+    chosen = {name: check for name, check in GROUPS.items() if not args.only or name in args.only}
+    found = list(findings(setting(args), chosen))
+    counts = Counter(finding.status for _, finding in found)
+    if args.json:
+        print(json.dumps([{"group": name, **dataclasses.asdict(finding)} for name, finding in found], indent=2))
+    else:
+        for name, finding in found:
+            print("\n".join(lines(name, finding)))
+        print(f"\n{counts['FAIL']} would fail, {counts['WARN']} to look at, {counts['PASS']} in order")
+    return BAD_INPUT if counts["FAIL"] else DONE
+
+
+def setting(args: argparse.Namespace) -> Setting:
+    """Reads configuration and profile; what cannot be read is said by the checks."""
+    raw, config, problem, text = {}, None, "", ""
+    try:
+        text = "" if args.config_json else files.read_text(args.configfile or DEFAULT)
+        raw = raw_config(args)
+        config = resolve(raw)
+    except SutureError as error:
+        problem = str(error)
+    profile, profile_problem = None, ""
+    if args.profile:
+        try:
+            profile = profiles.read(profiles.find(args.profile, Path()))
+        except SutureError as error:
+            profile_problem = str(error)
+    return Setting(
+        raw=raw,
+        config=config,
+        config_problem=problem,
+        config_text=text,
+        profile=profile,
+        profile_problem=profile_problem,
+        results=args.results,
+    )
+
+
+def lines(group: str, finding: Finding) -> list[str]:
+    """Words a finding: its status, its group, what it says, and below it the cure."""
+    head = f"{finding.status}  {group:<14}"
+    indent = " " * len(head)
+    said = [part for line in finding.says.splitlines() for part in (_wrap(line, "") or [""])]
+    cure = [part for line in finding.cure.splitlines() for part in _wrap(line, "-> ")]
+    return [f"{head}{said[0]}", *(indent + line for line in [*said[1:], *cure])]
+
+
+def _wrap(text: str, mark: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH - 20,
+        initial_indent=mark,
+        subsequent_indent=" " * len(mark),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+if __name__ == "__main__":
+    run(main, parser())

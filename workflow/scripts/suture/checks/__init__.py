@@ -1,0 +1,61 @@
+"""What would fail later: one list of checks, a module for each group, for `doctor` and `sanity_check`.
+
+A check looks and never changes anything. It yields findings in plain words,
+each failure with its cure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from suture.checks import (
+    cluster,
+    conda,
+    configuration,
+    data,
+    disk,
+    gpu,
+    plan,
+    profile,
+    software,
+    token,
+    weights,
+)
+from suture.checks.base import Finding, Setting
+
+Check = Callable[[Setting], Iterator[Finding]]
+
+GROUPS: Mapping[str, Check] = {
+    "software": software.check,
+    "configuration": configuration.check,
+    "data": data.check,
+    "weights": weights.check,
+    "token": token.check,
+    "profile": profile.check,
+    "cluster": cluster.check,
+    "conda": conda.check,
+    "gpu": gpu.check,
+    "disk": disk.check,
+    "plan": plan.check,
+}
+"""The groups in the order in which a user would mend them."""
+
+
+def findings(setting: Setting, groups: Mapping[str, Check] = GROUPS) -> Iterator[tuple[str, Finding]]:
+    """Runs checks and gives what they find, with their group.
+
+    A check that itself goes wrong is a finding: the others still tell what they see.
+    """
+    for name, check in groups.items():
+        try:
+            for finding in check(setting):
+                yield name, finding
+        except Exception as error:
+            yield (
+                name,
+                Finding(
+                    status="WARN",
+                    says=f"could not be checked: {type(error).__name__}: {error}",
+                    cure="please report this",
+                ),
+            )
