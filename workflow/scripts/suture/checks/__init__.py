@@ -7,6 +7,7 @@ each failure with its cure.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from suture.checks import (
     cluster,
@@ -22,6 +23,7 @@ from suture.checks import (
     weights,
 )
 from suture.checks.base import Finding, Setting
+from suture.redaction import redact
 
 Check = Callable[[Setting], Iterator[Finding]]
 
@@ -49,7 +51,8 @@ def findings(setting: Setting, groups: Mapping[str, Check] = GROUPS) -> Iterator
     for name, check in groups.items():
         try:
             for finding in check(setting):
-                yield name, finding
+                # What is found may quote a file in which somebody wrote a token.
+                yield name, replace(finding, says=redact(finding.says), cure=redact(finding.cure))
         except Exception as error:
             yield (
                 name,

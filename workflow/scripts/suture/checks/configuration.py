@@ -14,7 +14,7 @@ def check(setting: Setting) -> Iterator[Finding]:
         yield fail(setting.config_problem, "mend the keys named; config/README.md has them all")
         return
     experiments = setting.config.experiments
-    yield ok(f"run {setting.config.run}: {len(experiments)} experiments ({', '.join(experiments) or 'only data'})")
+    yield ok(f"run {setting.config.run}: {', '.join(experiments) or 'data only, no experiment'}")
     for name, why in settle(setting.raw, setting.run).waiting.items():
         yield warn(
             f"experiment {name}: its steps or jobs are left to the plan, {why}",

@@ -12,46 +12,10 @@ from suture.checks.base import Finding, Setting, fail, ok
 from suture.profiles import MAPPINGS
 
 RESOURCES = frozenset(
-    [
-        "account",
-        "slurm_account",
-        "slurm_partition",
-        "cluster",
-        "clusters",
-        "slurm_cluster",
-        "runtime",
-        "constraint",
-        "qos",
-        "slurm_qos",
-        "reservation",
-        "slurm_reservation",
-        "mem",
-        "mem_mb",
-        "mem_mb_per_cpu",
-        "mem_mib",
-        "disk",
-        "disk_mb",
-        "disk_mib",
-        "tmpdir",
-        "nodes",
-        "gpu",
-        "gpu_model",
-        "gpu_manufacturer",
-        "gres",
-        "tasks",
-        "tasks_per_node",
-        "tasks_per_gpu",
-        "ntasks",
-        "mpi",
-        "cpus_per_task",
-        "cpus_per_gpu",
-        "slurm_extra",
-        "slurm_requeue",
-        "threads",
-        "standard_resource",
-        "nodelist",
-        "exclude",
-    ]
+    {"slurm_account", "slurm_partition", "cluster", "clusters", "slurm_cluster", "runtime", "constraint", "qos"}
+    | {"slurm_extra", "mem", "mem_mb", "mem_mib"}
+    | {"mem_mb_per_cpu", "disk", "disk_mb", "disk_mib", "tmpdir", "nodes", "gpu", "gpu_model", "gres", "tasks"}
+    | {"tasks_per_node", "tasks_per_gpu", "mpi", "cpus_per_task", "cpus_per_gpu"}
 )
 """What the SLURM plugin and Snakemake read of a job's resources."""
 
