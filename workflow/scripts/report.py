@@ -1,7 +1,8 @@
 """Makes the page of a run: what was run, on what data, with what result.
 
-One HTML file without scripts and without references to other files. Where the
-data are credentialed it shows neither media nor text of samples.
+One HTML file without scripts and without references to other files, under 15 MB:
+where it would be larger it has fewer pictures, and says so. Where the data are
+credentialed it shows neither media nor text of samples.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import argparse
 import datetime
 import sys
 from pathlib import Path
+from typing import Any
 
 from suture import files, records
 from suture.cli import Parser, run
 from suture.errors import InputError
 from suture.metrics import read_metrics
 from suture.records import Prediction
-from suture.reporting import dag, inputs
-from suture.reporting.media import Pictures
-from suture.reporting.page import LARGEST, Page, render
-from suture.reporting.samples import MANY_EXPERIMENTS, Gallery, gallery
+from suture.reporting import dag, inputs, jobs, questions
+from suture.reporting.media import BUDGET, Pictures
+from suture.reporting.page import LARGEST, Page, is_judged, render
+from suture.reporting.samples import MANY_EXPERIMENTS, CaseScore, Gallery, case_scores, gallery
 from suture.reporting.splits import read_split
+from suture.reviewing import rate
+
+OWNER_ONLY = 0o600
 
 
 def parser() -> Parser:
@@ -38,47 +43,92 @@ def parser() -> Parser:
     made.add_argument("--frames-cache", nargs="*", default=[], type=Path, help="manifests; each has its .npy beside it")
     made.add_argument("--rulegraph", required=True, type=Path, help="text of snakemake --rulegraph mermaid-js")
     made.add_argument("--config", required=True, type=Path, help="config.resolved.yaml")
-    made.add_argument("--ledger", type=Path, help="ledger.jsonl")
+    made.add_argument("--ledger", type=Path, help="ledger.jsonl: what the training jobs took")
+    made.add_argument("--qa-quality", type=Path, help="qa_quality.json: how good the questions are")
+    made.add_argument("--review", type=Path, help="review.json: what a clinician's review found")
     made.add_argument("--sharing", required=True, choices=["open", "internal", "credentialed"], help="who may see data")
     made.add_argument("--output", required=True, type=Path, help="report.html")
+    made.add_argument(
+        "--private", type=Path, help="credentialed data: a second page with text and frames, for its owner's eyes"
+    )
     return made
 
 
 def main(args: argparse.Namespace) -> None:
-    """Reads everything, renders the page and writes it."""
+    """Reads everything, renders the page and writes it; for credentialed data, also the one that stays here."""
+    closed = args.sharing == "credentialed"
+    if args.private and not closed:
+        raise InputError(f"--private is for credentialed data; these are {args.sharing}", fix="leave it out")
+    _write(args, args.output, with_words=not closed)
+    if args.private:
+        _write(args, args.private, with_words=True)
+        args.private.chmod(OWNER_ONLY)
+
+
+def _write(args: argparse.Namespace, output: Path, *, with_words: bool) -> None:
+    """Renders the page with less and less room for pictures until it is small enough."""
     metrics = read_metrics(args.metrics)
-    pictures = Pictures([] if args.sharing == "credentialed" else args.frames_cache)
-    galleries = None if args.sharing == "credentialed" else _galleries(args, pictures)
-    page = Page(
+    said = _predictions(args)
+    judged = {name: is_judged(entry) for name, entry in metrics["experiments"].items()}
+    cases = {name: case_scores(rows, judged=judged.get(name, True)) for name, rows in said.items()}
+    size = 0
+    for budget in (BUDGET, BUDGET // 2, BUDGET // 8, 0):
+        pictures = Pictures(args.frames_cache if with_words else [], budget=budget, parts=len(said))
+        galleries = _galleries(said, pictures, judged) if with_words else None
+        html = render(_page(args, metrics, galleries, cases, pictures, with_words=with_words))
+        size = len(html.encode())
+        if size <= LARGEST:
+            files.write_text(output, html)
+            print(f"{output}: {size / 1e6:.2f} MB", file=sys.stderr)
+            return
+    raise InputError(
+        f"the page would be {size / 1e6:.1f} MB without a picture; its limit is {LARGEST / 1e6:.0f} MB",
+        where=output,
+        fix="report fewer experiments at a time",
+    )
+
+
+def _page(
+    args: argparse.Namespace,
+    metrics: dict[str, Any],
+    galleries: list[Gallery] | None,
+    cases: dict[str, tuple[CaseScore, ...]],
+    pictures: Pictures,
+    *,
+    with_words: bool,
+) -> Page:
+    return Page(
         run=args.run,
         made=datetime.date.today().isoformat(),
         sharing=args.sharing,
+        private=with_words and args.sharing == "credentialed",
         metrics=metrics,
-        settings=inputs.read_settings(args.config, name_cases=args.sharing != "credentialed"),
+        settings=inputs.read_settings(args.config, name_cases=with_words),
         drawing=dag.draw(dag.parse_mermaid(files.read_text(args.rulegraph), where=args.rulegraph)),
         split=read_split(args.split),
         left_out=inputs.read_left_out(args.rejected, args.frames_rejected),
         losses={name: inputs.read_losses(path) for name, path in inputs.named(args.logs, flag="--logs").items()},
         galleries=galleries,
+        cases=cases,
+        thinned=pictures.thinned,
         full=pictures.left_out,
-        ledger=inputs.read_ledger(args.ledger) if args.ledger else (),
+        jobs=jobs.read_jobs(args.ledger) if args.ledger else None,
+        quality=questions.read_quality(args.qa_quality, with_words=with_words) if args.qa_quality else None,
+        review=rate.read(args.review) if args.review else None,
     )
-    html = render(page)
-    size = len(html.encode())
-    if size > LARGEST:
-        raise InputError(
-            f"the page would be {size / 1e6:.1f} MB; its limit is {LARGEST / 1e6:.0f} MB",
-            where=args.output,
-            fix="report fewer experiments at a time",
-        )
-    files.write_text(args.output, html)
-    print(f"{args.output}: {size / 1e6:.2f} MB", file=sys.stderr)
 
 
-def _galleries(args: argparse.Namespace, pictures: Pictures) -> list[Gallery]:
+def _predictions(args: argparse.Namespace) -> dict[str, list[Prediction]]:
     paths = inputs.named(args.predictions, flag="--predictions")
-    many = len(paths) > MANY_EXPERIMENTS
-    return [gallery(name, records.read(path, Prediction), pictures, many=many) for name, path in sorted(paths.items())]
+    return {name: records.read(path, Prediction) for name, path in sorted(paths.items())}
+
+
+def _galleries(said: dict[str, list[Prediction]], pictures: Pictures, judged: dict[str, bool]) -> list[Gallery]:
+    made = []
+    for name, rows in said.items():
+        pictures.next_part()
+        made.append(gallery(name, rows, pictures, many=len(said) > MANY_EXPERIMENTS, judged=judged.get(name, True)))
+    return made
 
 
 if __name__ == "__main__":

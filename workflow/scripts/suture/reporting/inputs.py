@@ -152,17 +152,3 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     if isinstance(value, bool):
         return [(prefix, "true" if value else "false")]
     return [(prefix, "" if value is None else str(value))]
-
-
-def read_ledger(path: Path) -> list[dict[str, str]]:
-    """Reads the ledger's plain values (texts and numbers), one row an entry."""
-    rows = files.read_jsonl(path)
-    return [
-        {
-            str(key): f"{value:g}" if isinstance(value, float) else str(value)
-            for key, value in row.items()
-            if isinstance(value, str | int | float)
-        }
-        for row in rows
-        if isinstance(row, dict)
-    ]

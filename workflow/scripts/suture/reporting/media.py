@@ -15,7 +15,8 @@ from PIL import Image
 
 from suture.frames import FrameCache
 
-FRAMES = 4
+FRAMES = (4, 2, 1)
+"""Frames of a strip; fewer where the page has no room for more."""
 WIDTH = 160
 """Widest frame in the page, in pixels."""
 BUDGET = 9_000_000
@@ -37,38 +38,51 @@ class Pictures:
 
     Experiments that see frames at different sizes have a cache folder each; a
     clip's strip comes from the first folder, by name, that holds it.
+
+    Args:
+        manifests: of the frame caches.
+        budget: bytes of pictures in the page.
+        parts: experiments that share the budget; :meth:`next_part` begins each. What a part leaves goes to the next.
+
+    Attributes:
+        thinned: strips with fewer frames than others, for want of room.
+        left_out: strips that found no room at all.
     """
 
-    def __init__(self, manifests: Sequence[Path]) -> None:
+    def __init__(self, manifests: Sequence[Path], *, budget: int = BUDGET, parts: int = 1) -> None:
         folders: dict[Path, list[Path]] = defaultdict(list)
         for manifest in sorted(manifests):
             folders[manifest.parent].append(manifest)
         self._caches = [FrameCache(paths) for _, paths in sorted(folders.items())]
-        self._made: dict[str, Strip] = {}
-        self._spent = 0
+        self._share = budget // max(1, parts)
+        self._room = 0
+        self.thinned = 0
         self.left_out = 0
 
+    def next_part(self) -> None:
+        """Gives the next experiment its share of the room."""
+        self._room += self._share
+
     def strip(self, clip: str) -> Strip | None:
-        """Gives a clip's first and last frame and two between; None where none is cached or the page is full."""
-        if clip not in self._made:
-            cache = next((cache for cache in self._caches if clip in cache), None)
-            made = None if cache is None else _strip(cache.frames(clip))
-            if made is None:
-                return None
-            self._made[clip] = made
-        strip = self._made[clip]
-        # Each use costs its bytes: the page holds the picture once for every experiment that shows it.
-        if self._spent + len(strip.uri) > BUDGET:
-            self.left_out += 1
+        """Gives a clip's first and last frame and two between; fewer, or None, where none is cached or there is room."""
+        cache = next((cache for cache in self._caches if clip in cache), None)
+        frames = None if cache is None else cache.frames(clip)
+        if frames is None or not len(frames):
             return None
-        self._spent += len(strip.uri)
-        return strip
-
-
-def _strip(frames: NDArray[np.uint8]) -> Strip | None:
-    if not len(frames):
+        for count in FRAMES:
+            made = _strip(frames, count)
+            # Each use costs its bytes: the page holds the picture once for every experiment that shows it.
+            if len(made.uri) <= self._room:
+                self._room -= len(made.uri)
+                self.thinned += count < FRAMES[0]
+                return made
+        self.left_out += 1
         return None
-    chosen = sorted({round(i * (len(frames) - 1) / (FRAMES - 1)) for i in range(FRAMES)})
+
+
+def _strip(frames: NDArray[np.uint8], count: int) -> Strip:
+    last = len(frames) - 1
+    chosen = sorted({round(i * last / (count - 1)) for i in range(count)}) if count > 1 else [last // 2]
     images = [_shrink(Image.fromarray(np.asarray(frames[i]))) for i in chosen]
     width, height = images[0].size
     joined = Image.new("RGB", (width * len(images), height))

@@ -10,12 +10,15 @@ from typing import Any
 
 import jinja2
 
-from suture.reporting import plots
+from suture.reporting import breakdown, plots, verdict
 from suture.reporting.dag import Drawing
 from suture.reporting.inputs import LeftOut, Series, Settings
-from suture.reporting.samples import Gallery
+from suture.reporting.jobs import Jobs
+from suture.reporting.questions import Quality
+from suture.reporting.samples import CaseScore, Gallery
 from suture.reporting.splits import SplitTable
-from suture.reporting.verdict import Outcome, Verdict, judge
+from suture.reporting.verdict import BLIND, OTHER, Outcome, Verdict
+from suture.reviewing.rate import Reviewed
 
 TEMPLATES = Path(__file__).parents[3] / "report"
 
@@ -27,11 +30,15 @@ LARGEST = 15_000_000
 class Page:
     """Everything the template shows; ``galleries`` is None where the data may not travel.
 
-    ``full`` is the number of strips that found no room."""
+    ``private``: the data are credentialed and the page is for those who may see
+    them. ``cases`` has each experiment's scores by case. ``thinned`` strips have
+    fewer frames than others, ``full`` found no room.
+    """
 
     run: str
     made: str
     sharing: str
+    private: bool
     metrics: Mapping[str, Any]
     settings: Settings
     drawing: Drawing
@@ -39,8 +46,17 @@ class Page:
     left_out: LeftOut
     losses: Mapping[str, Series]
     galleries: Sequence[Gallery] | None
+    cases: Mapping[str, Sequence[CaseScore]]
+    thinned: int
     full: int
-    ledger: Sequence[Mapping[str, Any]]
+    jobs: Jobs | None
+    quality: Quality | None
+    review: Reviewed | None
+
+    @property
+    def named(self) -> bool:
+        """Whether cases, and answers, may be named."""
+        return self.private or self.sharing != "credentialed"
 
 
 def percent(value: float) -> str:
@@ -48,20 +64,19 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _headline(verdicts: Sequence[Verdict]) -> str:
-    lines = [line for verdict in verdicts for line in verdict.lines]
-    failed = sum(line.outcome is Outcome.FAILS for line in lines)
-    alone = sum(line.outcome is Outcome.ALONE for line in lines)
-    if not lines:
-        return "Nothing was measured in this run."
-    if failed:
-        verb = "does" if failed == 1 else "do"
-        return f"{failed} of {len(lines)} accuracies {verb} not beat the majority answer."
-    if alone:
-        return f"{alone} of {len(lines)} accuracies stand without a baseline."
-    if len(lines) == 1:
-        return "The one accuracy measured is above the majority answer."
-    return f"All {len(lines)} accuracies are above the majority answer."
+def is_judged(entry: Mapping[str, Any]) -> bool:
+    """Whether an experiment's answers are right or wrong; reports are more or less like the gold text."""
+    return "acc" in entry["metrics"]
+
+
+def _ranked(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Puts the highest first, accuracies before other measures; those without a number last."""
+
+    def order(one: Verdict) -> tuple[int, float, str]:
+        line = one.leading
+        return (2, 0.0, one.name) if line is None else (line.key != "acc", -line.value, one.name)
+
+    return sorted(verdicts, key=order)
 
 
 def render(page: Page) -> str:
@@ -79,15 +94,22 @@ def render(page: Page) -> str:
     )
     environment.filters["percent"] = percent
     experiments = page.metrics["experiments"]
-    verdicts = [judge(name, entry) for name, entry in sorted(experiments.items())]
-    outcomes = {outcome.name: outcome for outcome in Outcome}
+    verdicts = [verdict.judge(name, entry) for name, entry in sorted(experiments.items())]
+    drawn = {mark for one in verdicts for mark in one.marks}
     return environment.get_template("page.html.j2").render(
         **{field.name: getattr(page, field.name) for field in dataclasses.fields(page)},
+        named=page.named,
         verdicts=verdicts,
-        headline=_headline(verdicts),
+        ranked=_ranked(verdicts),
+        headline=verdict.headline(verdicts),
         worst=next((o for o in (Outcome.FAILS, Outcome.ALONE) if any(v.outcome is o for v in verdicts)), Outcome.BEATS),
-        leaky=[verdict.name for verdict in verdicts if verdict.leaky],
-        outcomes=outcomes,
+        leaky=[one.name for one in verdicts if one.leaky],
+        marks=[name for name in (*BLIND, *OTHER) if name in drawn],
+        words=BLIND | OTHER,
+        apart={
+            name: breakdown.take_apart(entry, page.cases.get(name, ()), judged=is_judged(entry), with_words=page.named)
+            for name, entry in experiments.items()
+        },
         curves={name: plots.plot(series) for name, series in sorted(page.losses.items())},
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
     )

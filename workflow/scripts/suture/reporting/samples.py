@@ -1,20 +1,32 @@
-"""Which samples the page shows: wrong ones first, then right, spread over the cases."""
+"""Which samples the page shows: the cases that went worst first, wrong before right, one from each case before a second."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from suture.records import Prediction
 from suture.reporting.media import Pictures, Strip
+from suture.tasks.open_vqa import normalise
 
 WRONG = 6
 RIGHT = 3
 MANY_EXPERIMENTS = 8
 
-Found = tuple[int, tuple[Prediction, ...]]
-"""How many turns are wrong, and the turns."""
+Answered = tuple[Prediction, ...]
+"""The turns of one sample, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownTurn:
+    """One question, what was to be said, and what was. ``alike``: share of words in common, as F1."""
+
+    question: str
+    answer: str
+    prediction: str
+    right: bool
+    alike: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,51 +36,120 @@ class Shown:
     id: str
     case: str
     phase: str
-    turns: tuple[Prediction, ...]
+    turns: tuple[ShownTurn, ...]
     strip: Strip | None
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaseScore:
+    """How many answers of a case are right; for whole texts, how many of their words."""
+
+    case: str
+    n: int
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """An experiment's shown samples, and of how many they were chosen."""
+    """An experiment's shown samples, of how many they were chosen, and all its cases, the worst first.
+
+    ``judged``: answers are right or wrong. Reports are neither: they share more
+    or fewer words with the gold text, and ``wrong`` holds those that share least.
+    """
 
     experiment: str
+    judged: bool
     wrong: tuple[Shown, ...]
     right: tuple[Shown, ...]
     n_wrong: int
     n_right: int
+    cases: tuple[CaseScore, ...]
 
 
-def gallery(experiment: str, predictions: Sequence[Prediction], pictures: Pictures, *, many: bool) -> Gallery:
+def is_right(turn: Prediction) -> bool:
+    """Whether an answer equals the gold answer but for case and white space."""
+    return turn.prediction == turn.answer or normalise(turn.prediction) == normalise(turn.answer)
+
+
+def alike(turn: Prediction) -> float:
+    """Returns the F1 of the words that prediction and gold answer have in common."""
+    said, gold = (Counter(normalise(text).split()) for text in (turn.prediction, turn.answer))
+    total = said.total() + gold.total()
+    return 2 * (said & gold).total() / total if total else 1.0
+
+
+def gallery(
+    experiment: str, predictions: Sequence[Prediction], pictures: Pictures, *, many: bool, judged: bool
+) -> Gallery:
     """Chooses the samples of an experiment; fewer of each where there are ``many`` experiments."""
     turns: dict[str, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
         turns[prediction.id].append(prediction)
-    wrong: list[Found] = []
-    right: list[Found] = []
-    for sample in sorted(turns):
-        answered = tuple(sorted(turns[sample], key=lambda turn: turn.turn))
-        bad = sum(turn.prediction != turn.answer for turn in answered)
-        (wrong if bad else right).append((bad, answered))
-    wrong.sort(key=lambda item: (-item[0], item[1][0].id))
+    samples = [tuple(sorted(turns[sample], key=lambda turn: turn.turn)) for sample in sorted(turns)]
+    cases = case_scores(predictions, judged=judged)
+    place = {score.case: i for i, score in enumerate(cases)}
+    wrong = [sample for sample in samples if not all(map(is_right, sample))] if judged else samples
+    right = [sample for sample in samples if all(map(is_right, sample))] if judged else samples
     share = 3 if many else 1
     return Gallery(
         experiment=experiment,
-        wrong=_show(wrong, WRONG // share, pictures),
-        right=_show(right, RIGHT // share, pictures),
+        judged=judged,
+        wrong=_show(wrong, WRONG // share, pictures, place, _badness),
+        right=_show(right, RIGHT // share, pictures, place, lambda sample: (0.0, -_likeness(sample))),
         n_wrong=len(wrong),
         n_right=len(right),
+        cases=cases,
     )
 
 
-def _show(found: list[Found], limit: int, pictures: Pictures) -> tuple[Shown, ...]:
+def case_scores(predictions: Sequence[Prediction], *, judged: bool) -> tuple[CaseScore, ...]:
+    """Returns each case's share of right answers (of words in common, where not ``judged``), the worst first."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    for turn in predictions:
+        scores[turn.case].append(float(is_right(turn)) if judged else alike(turn))
+    found = [CaseScore(case=case, n=len(one), value=sum(one) / len(one)) for case, one in scores.items() if case]
+    return tuple(sorted(found, key=lambda score: (score.value, score.case)))
+
+
+def _likeness(sample: Answered) -> float:
+    return sum(map(alike, sample)) / len(sample)
+
+
+def _badness(sample: Answered) -> tuple[float, float]:
+    return -sum(not is_right(turn) for turn in sample), _likeness(sample)
+
+
+def _show(
+    samples: Sequence[Answered],
+    limit: int,
+    pictures: Pictures,
+    place: dict[str, int],
+    order: Callable[[Answered], tuple[float, float]],
+) -> tuple[Shown, ...]:
     # One of each case, then a second of each: a page of one bad case would not show what goes wrong elsewhere.
-    rank: dict[str, int] = defaultdict(int)
+    taken: Counter[str] = Counter()
     ranked = []
-    for place, (_, turns) in enumerate(found):
-        ranked.append((rank[turns[0].case], place))
-        rank[turns[0].case] += 1
-    chosen = [found[place][1] for _, place in sorted(ranked)[:limit]]
+    for sample in sorted(samples, key=lambda sample: (order(sample), sample[0].id)):
+        case = sample[0].case
+        ranked.append((taken[case], place.get(case, len(place)), len(ranked), sample))
+        taken[case] += 1
     return tuple(
-        Shown(id=t[0].id, case=t[0].case, phase=t[0].phase, turns=t, strip=pictures.strip(t[0].clip)) for t in chosen
+        Shown(
+            id=sample[0].id,
+            case=sample[0].case,
+            phase=sample[0].phase,
+            turns=tuple(map(_shown_turn, sample)),
+            strip=pictures.strip(sample[0].clip),
+        )
+        for *_, sample in sorted(ranked)[:limit]
+    )
+
+
+def _shown_turn(turn: Prediction) -> ShownTurn:
+    return ShownTurn(
+        question=turn.question,
+        answer=turn.answer,
+        prediction=turn.prediction,
+        right=is_right(turn),
+        alike=alike(turn),
     )

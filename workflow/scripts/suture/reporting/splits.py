@@ -1,4 +1,4 @@
-"""The split as a table: cases, clips, samples and phases of each part."""
+"""The split as a table: cases, clips, samples and phases of each part, and what two parts share."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ COUNTS = ("cases", "clips", "samples")
 
 @dataclass(frozen=True, kw_only=True)
 class SplitTable:
-    """Counts by part (train, val, test) and by phase; what the split is by, whether it leaks, what to beware of."""
+    """Counts by part (train, val, test) and by phase; what the split is by, whether it leaks, what to beware of.
+
+    ``overlaps`` counts what occurs in two parts, by what it is: a case, a clip, a media file.
+    """
 
     unit: str
     leaky: bool
     counts: Mapping[str, Mapping[str, int]]
     phases: Mapping[str, Mapping[str, int]]
     warnings: Sequence[str]
+    overlaps: Mapping[str, int]
 
     @property
     def most(self) -> int:
@@ -49,6 +53,7 @@ def read_split(path: Path) -> SplitTable:
             counts={part: {key: int(counts[part][key]) for key in COUNTS} for part in PARTS if part in counts},
             phases={part: {k: int(n) for k, n in counts[part]["phases"].items()} for part in PARTS if part in counts},
             warnings=[str(line) for line in split.get("warnings", ())],
+            overlaps={str(what): int(n) for what, n in split.get("overlaps", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
