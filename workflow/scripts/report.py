@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from suture.reporting.samples import MANY_EXPERIMENTS, CaseScore, Gallery, case_
 from suture.reporting.splits import read_split
 from suture.reviewing import rate
 
-OWNER_ONLY = 0o600
+OTHERS = 0o077
+"""Everyone but the file's owner, as umask has it."""
 
 
 def parser() -> Parser:
@@ -61,8 +63,11 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"--private is for credentialed data; these are {args.sharing}", fix="leave it out")
     _write(args, args.output, with_words=not closed)
     if args.private:
-        _write(args, args.private, with_words=True)
-        args.private.chmod(OWNER_ONLY)
+        before = os.umask(OTHERS)
+        try:
+            _write(args, args.private, with_words=True)
+        finally:
+            os.umask(before)
 
 
 def _write(args: argparse.Namespace, output: Path, *, with_words: bool) -> None:

@@ -64,7 +64,10 @@ class Pictures:
         self._room += self._share
 
     def strip(self, clip: str) -> Strip | None:
-        """Gives a clip's first and last frame and two between; fewer, or None, where none is cached or there is room."""
+        """Gives a clip's first and last frame and two between; fewer where the page is nearly full.
+
+        None where the page is full, or no frame is cached.
+        """
         cache = next((cache for cache in self._caches if clip in cache), None)
         frames = None if cache is None else cache.frames(clip)
         if frames is None or not len(frames):

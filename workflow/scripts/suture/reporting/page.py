@@ -106,6 +106,7 @@ def render(page: Page) -> str:
         leaky=[one.name for one in verdicts if one.leaky],
         marks=[name for name in (*BLIND, *OTHER) if name in drawn],
         words=BLIND | OTHER,
+        weak={name: verdict.weak_keys(entry) for name, entry in experiments.items()},
         apart={
             name: breakdown.take_apart(entry, page.cases.get(name, ()), judged=is_judged(entry), with_words=page.named)
             for name, entry in experiments.items()

@@ -1,4 +1,4 @@
-"""Which samples the page shows: the cases that went worst first, wrong before right, one from each case before a second."""
+"""Which samples the page shows: wrong before right, the worst cases first, one from each before a second."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _show(
 ) -> tuple[Shown, ...]:
     # One of each case, then a second of each: a page of one bad case would not show what goes wrong elsewhere.
     taken: Counter[str] = Counter()
-    ranked = []
+    ranked: list[tuple[int, int, int, Answered]] = []
     for sample in sorted(samples, key=lambda sample: (order(sample), sample[0].id)):
         case = sample[0].case
         ranked.append((taken[case], place.get(case, len(place)), len(ranked), sample))

@@ -24,6 +24,9 @@ LEADING = ("acc", "acc@*", "phase_f1_macro", "set_f1@*", "f1_macro", "mAP@offici
 
 OF_TEXTS = ("bertscore", "rouge_l", "bleu_4")
 
+NO_RACE = ("ece", "sensitivity", "specificity")
+"""Measures of which a higher one is not better, or is bought with another: always saying yes has sensitivity 1."""
+
 FEW_CASES = 10
 
 
@@ -123,7 +126,7 @@ def leading_keys(metrics: Mapping[str, Any]) -> list[str]:
     """Chooses the measures that lead the page: what is right before what is alike, the overall number first."""
     for patterns in (LEADING, OF_TEXTS):
         found = [key for pattern in patterns for key in sorted(metrics) if fnmatchcase(key, pattern)]
-        shown = list(dict.fromkeys(key for key in found if 0 <= metrics[key]["low"] and metrics[key]["high"] <= 1))
+        shown = list(dict.fromkeys(key for key in found if metrics[key]["low"] >= 0 and metrics[key]["high"] <= 1))
         if shown:
             return shown
     return []
@@ -154,7 +157,7 @@ def judge(name: str, entry: Mapping[str, Any]) -> Verdict:
     A measure that no such baseline has (a ranking of scores, say) is left to the
     tables, unless it is an accuracy: that must not stand alone unseen.
     """
-    lines = []
+    lines: list[Line] = []
     for key in leading_keys(entry["metrics"]):
         marks = _marks(key, entry["baselines"])
         blind = [mark for mark in marks if mark.name in BLIND]
@@ -188,6 +191,16 @@ def _marks(key: str, baselines: Mapping[str, Any]) -> list[Mark]:
         for name, estimates in sorted(baselines.items())
         if key in estimates
     ]
+
+
+def weak_keys(entry: Mapping[str, Any]) -> set[str]:
+    """Names the measures that do not beat the highest baseline that has not seen the video."""
+    weak = set()
+    for key, estimate in entry["metrics"].items():
+        blind = [mark.value for mark in _marks(key, entry["baselines"]) if mark.name in BLIND]
+        if blind and key not in NO_RACE and compare(estimate["low"], max(blind)) is Outcome.FAILS:
+            weak.add(key)
+    return weak
 
 
 def headline(verdicts: Sequence[Verdict]) -> str:

@@ -56,7 +56,7 @@ def read(path: Path) -> list[Correction]:
     Raises:
         InputError: a row is not one, or two rows say different things of one turn; file and line are named.
     """
-    table = delimited.read(path, {name: () for name in COLUMNS}, required=["case", "id", "turn", "verdict"])
+    table = delimited.read(path, dict.fromkeys(COLUMNS, ()), required=["case", "id", "turn", "verdict"])
     found: dict[tuple[str, int], Correction] = {}
     said: list[Correction] = []
     for row in table.rows:
