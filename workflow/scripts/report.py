@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from suture import files, records
 from suture.cli import Parser, run
 from suture.errors import InputError
 from suture.metrics import read_metrics
+from suture.private import owner_only
 from suture.records import Prediction
 from suture.reporting import dag, inputs, jobs, questions
 from suture.reporting.media import BUDGET, Pictures
@@ -25,9 +25,6 @@ from suture.reporting.page import LARGEST, Page, is_judged, render
 from suture.reporting.samples import MANY_EXPERIMENTS, CaseScore, Gallery, case_scores, gallery
 from suture.reporting.splits import read_split
 from suture.reviewing import rate
-
-OTHERS = 0o077
-"""Everyone but the file's owner, as umask has it."""
 
 
 def parser() -> Parser:
@@ -63,11 +60,8 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"--private is for credentialed data; these are {args.sharing}", fix="leave it out")
     _write(args, args.output, with_words=not closed)
     if args.private:
-        before = os.umask(OTHERS)
-        try:
+        with owner_only():
             _write(args, args.private, with_words=True)
-        finally:
-            os.umask(before)
 
 
 def _write(args: argparse.Namespace, output: Path, *, with_words: bool) -> None:

@@ -28,13 +28,13 @@ AGAIN = "review the samples as they are now: make review"
 
 @dataclass(frozen=True, kw_only=True)
 class Correction:
-    """One row: ``line`` of the file, ``turn`` from 0.
+    """One row: ``where`` it stands (file:line), ``turn`` from 0.
 
     ``question`` and ``answer`` are the new texts of a fix, and what was read
     where the verdict is another; empty where the row does not say.
     """
 
-    line: int
+    where: str
     case: str
     id: str
     turn: int
@@ -50,28 +50,29 @@ class Correction:
         return self.id, self.turn
 
 
-def read(path: Path) -> list[Correction]:
-    """Reads a file of corrections; rows without a verdict are answers that nobody judged.
+def read(paths: Iterable[Path]) -> list[Correction]:
+    """Reads files of corrections; rows without a verdict are answers that nobody judged.
 
     Raises:
         InputError: a row is not one, or two rows say different things of one turn; file and line are named.
     """
-    table = delimited.read(path, dict.fromkeys(COLUMNS, ()), required=["case", "id", "turn", "verdict"])
-    found: dict[tuple[str, int], Correction] = {}
+    first: dict[tuple[str, int], Correction] = {}
     said: list[Correction] = []
-    for row in table.rows:
-        if not row.cells["verdict"]:
-            continue
-        one = _correction(row, where=f"{path}:{row.line}")
-        first = found.setdefault(one.place, one)
-        if _says(first) != _says(one):
-            raise InputError(
-                f"line {first.line} says {first.verdict!r} of {one.id!r}, turn {one.turn}, line {one.line} says "
-                f"{one.verdict!r}" + (" with another text" if first.verdict == one.verdict else ""),
-                where=path,
-                fix="agree on one of them and delete the other row",
-            )
-        said.append(one)
+    for path in paths:
+        table = delimited.read(path, dict.fromkeys(COLUMNS, ()), required=["case", "id", "turn", "verdict"])
+        for row in table.rows:
+            if not row.cells["verdict"]:
+                continue
+            one = _correction(row, where=f"{path}:{row.line}")
+            other = first.setdefault(one.place, one)
+            if _says(other) != _says(one):
+                raise InputError(
+                    f"{other.verdict!r} and {one.verdict!r} of {one.id!r}, turn {one.turn}"
+                    + (", with other texts" if other.verdict == one.verdict else ""),
+                    where=f"{other.where}, {one.where}",
+                    fix="agree on one of them and delete the other row",
+                )
+            said.append(one)
     return said
 
 
@@ -97,7 +98,7 @@ def _correction(row: delimited.Row, *, where: str) -> Correction:
     if verdict == "fix" and not cells.get("answer"):
         raise InputError("a fix without an answer", where=where, fix="give the right answer, or reject")
     return Correction(
-        line=row.line,
+        where=where,
         case=cells["case"],
         id=cells["id"],
         turn=int(cells["turn"]),
@@ -118,18 +119,18 @@ def effective(found: Iterable[Correction]) -> dict[str, list[Correction]]:
     return dict(by_case)
 
 
-def check_cases(found: Iterable[Correction], cases: Iterable[str], *, where: object) -> None:
+def check_cases(found: Iterable[Correction], cases: Iterable[str]) -> None:
     """Refuses a correction of a case that the run has not.
 
     Raises:
         InputError: naming the first.
     """
-    known = sorted(cases)
+    known = list(cases)
     for one in found:
         if one.case not in known:
             raise InputError(
                 f"there is no case {one.case!r} in this run{delimited.nearest(one.case, known)}",
-                where=f"{where}:{one.line}",
+                where=one.where,
                 fix="is this the corrections file of another run?",
             )
 
@@ -140,7 +141,7 @@ def digest_of(found: Iterable[Correction]) -> str:
     return sha256_text(repr(sorted(set(said))))
 
 
-def turn_of(one: Correction, samples: dict[str, Sample], *, where: object) -> Turn:
+def turn_of(one: Correction, samples: dict[str, Sample]) -> Turn:
     """Finds what a correction is about.
 
     Raises:
@@ -149,11 +150,11 @@ def turn_of(one: Correction, samples: dict[str, Sample], *, where: object) -> Tu
     sample = samples.get(one.id)
     if sample is None or sample.case != one.case:
         other = f"; it is of case {sample.case!r}" if sample else delimited.nearest(one.id, sorted(samples))
-        raise InputError(f"case {one.case!r} has no sample {one.id!r}{other}", where=f"{where}:{one.line}", fix=AGAIN)
+        raise InputError(f"case {one.case!r} has no sample {one.id!r}{other}", where=one.where, fix=AGAIN)
     if one.turn >= len(sample.turns):
         raise InputError(
             f"sample {one.id!r} has {len(sample.turns)} turns, from 0; there is no turn {one.turn}",
-            where=f"{where}:{one.line}",
+            where=one.where,
             fix=AGAIN,
         )
     return sample.turns[one.turn]
@@ -171,9 +172,7 @@ def _cell(text: str) -> str:
     return text.strip()
 
 
-def apply(
-    samples: Sequence[Sample], found: Iterable[Correction], *, where: object
-) -> tuple[list[Sample], list[Rejection]]:
+def apply(samples: Sequence[Sample], found: Iterable[Correction]) -> tuple[list[Sample], list[Rejection]]:
     """Returns the corrected samples, in their order, and what was dropped.
 
     A sample without a turn left is dropped as well.
@@ -184,11 +183,11 @@ def apply(
     known = {sample.id: sample for sample in samples}
     changes: dict[tuple[str, int], Correction] = {}
     for one in found:
-        turn = turn_of(one, known, where=where)
+        turn = turn_of(one, known)
         if reads_otherwise(one, turn):
             raise InputError(
                 f"{one.id!r}, turn {one.turn}, reads otherwise now than when it was rejected",
-                where=f"{where}:{one.line}",
+                where=one.where,
                 fix=AGAIN,
             )
         changes[one.place] = one
@@ -202,13 +201,12 @@ def apply(
             elif change.verdict == "fix":
                 turns.append(dataclasses.replace(turn, question=change.question or turn.question, answer=change.answer))
             else:
-                dropped.append(_rejection(sample, number, change, where))
+                dropped.append(_rejection(sample, number, change))
         if turns:
             kept.append(dataclasses.replace(sample, turns=tuple(turns)))
     return kept, dropped
 
 
-def _rejection(sample: Sample, number: int, change: Correction, where: object) -> Rejection:
+def _rejection(sample: Sample, number: int, change: Correction) -> Rejection:
     detail = f"{sample.id}, turn {number}: rejected in the review" + (f": {change.note}" if change.note else "")
-    name = Path(str(where)).name
-    return Rejection(stage=STAGE, reason=REJECTED, case=sample.case, where=f"{name}:{change.line}", detail=detail)
+    return Rejection(stage=STAGE, reason=REJECTED, case=sample.case, where=Path(change.where).name, detail=detail)

@@ -33,7 +33,7 @@ def wilson(wrong: int, n: int) -> tuple[float, float]:
     return (0.0 if not wrong else middle - half), (1.0 if wrong == n else middle + half)
 
 
-def summary(found: Sequence[Correction], samples: Iterable[Sample], *, where: object) -> dict[str, Any]:
+def summary(found: Sequence[Correction], samples: Iterable[Sample]) -> dict[str, Any]:
     """Returns what review.json holds: counts, and the share of wrong answers by kind of question and in all.
 
     Wrong is what was rejected, or fixed to another text. Each turn counts once,
@@ -47,7 +47,7 @@ def summary(found: Sequence[Correction], samples: Iterable[Sample], *, where: ob
     counts = {"accepted": 0, "fixed": 0, "rejected": 0, "outdated": 0}
     by_kind: dict[str, list[bool]] = defaultdict(list)
     for one in {one.place: one for one in found}.values():
-        turn = turn_of(one, known, where=where)
+        turn = turn_of(one, known)
         if reads_otherwise(one, turn):
             counts["outdated"] += 1
             continue
