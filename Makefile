@@ -19,10 +19,11 @@ SET := annotations="$(DATA)"
 else ifdef SYSTEM
 CONFIG := config/demo/$(SYSTEM).yaml
 endif
-PREVIEW = results/$(shell sed -n "s/^run: *//p" $(or $(CONFIG),config.yaml))/qa_preview.txt
+# The run's folder, as its config names it.
+RUN = results/$(shell sed -n 's/^run: *//p' $(or $(CONFIG),config.yaml))
 SNAKEMAKE := snakemake $(if $(CONFIG),--configfile $(CONFIG)) $(if $(SET),--config $(SET))
 
-.PHONY: help setup lock envs docs check test slurm-test test-long demo qa-preview status doctor plan why accept compare bench clean-cache
+.PHONY: help setup lock envs docs check test slurm-test test-long demo review qa-preview status doctor plan why accept compare bench clean-cache
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,8 +75,12 @@ demo: setup  ## the main job: drawn surgeries through every stage to a trained, 
 
 qa-preview: setup  ## what a language model would be told about each clip, in full; nothing is sent
 	@$(SNAKEMAKE) --quiet all -- qa_preview >&2
-	@head -n 80 $(PREVIEW)
-	@echo "... all of it: $(PREVIEW)"
+	@head -n 80 $(RUN)/qa_preview.txt
+	@echo "... all of it: $(RUN)/qa_preview.txt"
+
+review: setup  ## a page for a clinician: N answers to accept, fix or reject (N=100)
+	$(SNAKEMAKE) data $(RUN)/config.resolved.yaml
+	python workflow/scripts/review.py --run $(RUN) --count $(or $(N),100)
 
 status: setup  ## each training: step, loss, time left, last sign of life
 	@python workflow/scripts/status.py

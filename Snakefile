@@ -44,6 +44,8 @@ localrules:
     preview_qa,
     qa_preview,
     select_samples,
+    correct_samples,
+    rate_review,
     resolve_config,
     draw_rulegraph,
 

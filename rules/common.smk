@@ -21,6 +21,7 @@ from suture.environment import check_deployment, put_python_first
 from suture.errors import SutureError
 from suture.media import MediaIndex
 from suture.records import shard_of
+from suture.reviewing import corrections
 
 put_python_first()
 digest.remember(Path(".snakemake/suture/code.json"))
@@ -41,6 +42,10 @@ try:
     ANNOTATIONS = f"{SOURCE}/annotations" if DRAWN else CONFIG.annotations
     VIDEOS = f"{SOURCE}/videos" if CONFIG.draw else CONFIG.videos
     CASES = CONFIG.cases or ADAPTER.case_ids(Path(ANNOTATIONS))
+    CORRECTIONS = CONFIG.qa.correction_files
+    REVIEWED = corrections.read(map(Path, CORRECTIONS))
+    corrections.check_cases(REVIEWED, CASES)
+    CORRECTED = corrections.effective(REVIEWED)
 except SutureError as error:
     raise WorkflowError(str(error)) from None
 if not (CONFIG.draw or Path(VIDEOS).is_dir()):
@@ -170,6 +175,17 @@ def media_revision(case):
 def code(command, *modules):
     """The digest of a command's code, as a parameter: an edit of the library reruns what it made."""
     return digest.code(command, *modules)
+
+
+def corrections_of(shard):
+    """What a review changes in a shard; an accepted answer changes nothing."""
+    return [one for case in cases_of(shard) for one in CORRECTED.get(case, [])]
+
+
+def final_samples(suffix=""):
+    """The samples of all shards: as written, or as corrected where a review changes something in them."""
+    folder = f"{RUN}/manifests/samples"
+    return [f"{folder}/{shard}{'.corrected' if corrections_of(shard) else ''}{suffix}.jsonl" for shard in SHARDS]
 
 
 DATASET_MODULE = f"suture.datasets.{CONFIG.dataset}"
@@ -318,6 +334,14 @@ if workflow.is_main_process and (EXPLAINED := os.environ.get("SUTURE_EXPLAIN")):
     atexit.register(
         lambda: stale.write(Path(EXPLAINED), stale.jobs(workflow, {name: borders(name) for name in ASKED}))
     )
+
+
+def shown(path, name, category, what):
+    """Has Snakemake's own report take a file in. Of credentialed data only report.html: the others name cases."""
+    if SHARING == "credentialed":
+        return path
+    return report(path, caption=f"../workflow/report/captions/{name}.rst", category=category, labels={"what": what})
+
 
 TARGETS = {
     "data": [f"{RUN}/dataset"],

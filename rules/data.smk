@@ -150,16 +150,17 @@ rule gather_data:
     input:
         clips=shards(f"{RUN}/manifests/clips/shards/{{shard}}.jsonl"),
         objects=shards(f"{RUN}/manifests/objects/{{shard}}.json"),
-        samples=shards(f"{RUN}/manifests/samples/{{shard}}.jsonl"),
+        samples=final_samples(),
         rejected=shards(f"{RUN}/manifests/clips/shards/{{shard}}.rejected.jsonl")
         + shards(f"{RUN}/manifests/objects/{{shard}}.rejected.jsonl")
-        + shards(f"{RUN}/manifests/samples/{{shard}}.rejected.jsonl"),
+        + shards(f"{RUN}/manifests/samples/{{shard}}.rejected.jsonl")
+        + [path for path in final_samples(".rejected") if ".corrected." in path],
     output:
         clips=f"{RUN}/manifests/clips.jsonl",
         objects=f"{RUN}/case_objects.json",
         samples=f"{RUN}/manifests/samples.jsonl",
         qa=f"{RUN}/qa_pairs_without_idle.json",
-        rejected=f"{RUN}/manifests/rejected.json",
+        rejected=shown(f"{RUN}/manifests/rejected.json", "rejected", "Data", "what was left out"),
     log:
         f"{RUN}/logs/gather_data.log",
     benchmark:

@@ -74,7 +74,7 @@ rule merge_metrics:
     input:
         entries=expand(f"{RUN}/metrics/{{experiment}}.json", experiment=sorted(CONFIG.experiments)),
     output:
-        metrics=f"{RUN}/metrics.json",
+        metrics=shown(f"{RUN}/metrics.json", "metrics", "Results", "all measures"),
     log:
         f"{RUN}/logs/merge_metrics.log",
     benchmark:

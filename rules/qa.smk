@@ -157,10 +157,10 @@ if CONFIG.qa.backend != "annotation":
 
     rule merge_qa_quality:
         input:
-            samples=shards(f"{RUN}/manifests/samples/{{shard}}.jsonl"),
+            samples=final_samples(),
             quality=shards(f"{RUN}/manifests/samples/{{shard}}.quality.json") if CONFIG.qa.llm else [],
         output:
-            f"{RUN}/qa_quality.json",
+            shown(f"{RUN}/qa_quality.json", "qa_quality", "Questions", "how good they are"),
         log:
             f"{RUN}/logs/merge_qa_quality.log",
         benchmark:
@@ -214,3 +214,57 @@ if "qa_preview" in TARGETS:
             " --clips {input.clips:q} --count 0 --kinds {params.kinds} --wordings {params.wordings}"
             " --first-wording {params.first} --sharing {params.sharing} {params.llm} {params.internal}"
             " --output {output.preview:q} > {log:q} 2>&1"
+
+
+# What a reviewer found. Only shards in which it changes something have such a job, and only these are made anew when
+# the file of corrections changes: it is `ancient`, `rows` says what it holds about this shard.
+rule correct_samples:
+    input:
+        samples=f"{RUN}/manifests/samples/{{shard}}.jsonl",
+        corrections=[ancient(path) for path in CORRECTIONS],
+    output:
+        samples=f"{RUN}/manifests/samples/{{shard}}.corrected.jsonl",
+        rejected=f"{RUN}/manifests/samples/{{shard}}.corrected.rejected.jsonl",
+    log:
+        f"{RUN}/logs/correct_samples/{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/correct_samples/{{shard}}.tsv"
+    conda:
+        "../envs/correct_samples.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        cases=lambda w: cases_of(w.shard),
+        rows=lambda w: corrections.digest_of(corrections_of(w.shard)),
+        code=code("correct_samples"),
+    message:
+        "Applying the review's corrections to shard {wildcards.shard}"
+    shell:
+        "exec python workflow/scripts/correct_samples.py --samples {input.samples:q}"
+        " --corrections {input.corrections:q} --cases {params.cases:q} --output {output.samples:q}"
+        " --rejected {output.rejected:q} > {log:q} 2>&1"
+
+
+rule rate_review:
+    input:
+        samples=shards(f"{RUN}/manifests/samples/{{shard}}.jsonl"),
+        corrections=CORRECTIONS,
+    output:
+        review=shown(f"{RUN}/review.json", "review", "Questions", "what a review found"),
+    log:
+        f"{RUN}/logs/rate_review.log",
+    benchmark:
+        f"{RUN}/benchmarks/rate_review.tsv"
+    conda:
+        "../envs/rate_review.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("rate_review"),
+    message:
+        "Counting what the review found wrong"
+    shell:
+        "exec python workflow/scripts/rate_review.py --samples {input.samples:q}"
+        " --corrections {input.corrections:q} --output {output.review:q} > {log:q} 2>&1"

@@ -1,4 +1,5 @@
-# The page that shows what was run and what came out.
+# The page that shows what was run and what came out. Snakemake's own `--report` takes it in, and the files behind it.
+report: "../workflow/report/captions/workflow.rst"
 
 
 rule resolve_config:
@@ -50,6 +51,8 @@ rule draw_rulegraph:
 rule report:
     input:
         metrics=f"{RUN}/metrics.json",
+        quality=[] if CONFIG.qa.backend == "annotation" else f"{RUN}/qa_quality.json",
+        review=f"{RUN}/review.json" if REVIEWED else [],
         split=f"{RUN}/manifests/split/split.json",
         rejected=f"{RUN}/manifests/rejected.json",
         config=f"{RUN}/config.resolved.yaml",
@@ -62,7 +65,14 @@ rule report:
             {path.replace(".jsonl", ".rejected.jsonl") for name in CONFIG.experiments for path in frames_cache(name)}
         ),
     output:
-        report=f"{RUN}/report.html",
+        **({"private": f"{RUN}/report.private.html"} if SHARING == "credentialed" else {}),
+        report=report(
+            f"{RUN}/report.html",
+            caption="../workflow/report/captions/report.rst",
+            category="Results",
+            labels={"what": "the whole report"},
+        ),
+        # With text and frames of samples, for those who may see them: mode 0600.
     log:
         f"{RUN}/logs/report.log",
     benchmark:
@@ -77,6 +87,15 @@ rule report:
         sharing=SHARING,
         predictions=[f"{name}={RUN}/predictions/{name}.jsonl" for name in sorted(CONFIG.experiments)],
         logs=[f"{name}={RUN}/train/{name}/segment-{segments(name)}/log.jsonl" for name in sorted(CONFIG.experiments)],
+        questions=lambda w, input: " ".join(
+            [
+                f"--qa-quality {input.quality}" if input.quality else "",
+                f"--review {input.review}" if input.review else "",
+            ]
+        ),
+        private=lambda w, output: f"--private {output.private}" if SHARING == "credentialed" else "",
+        # No input: each job adds a line to it, and what was trained is trained.
+        ledger=f"{RUN}/ledger.jsonl",
         code=code("report"),
         page=digest.text(*Path(workflow.basedir, "workflow/report").glob("*.*")),
     message:
@@ -86,4 +105,5 @@ rule report:
         " --split {input.split:q} --rejected {input.rejected:q}"
         " --frames-rejected {input.frames_rejected:q} --predictions {params.predictions:q}"
         " --logs {params.logs:q} --frames-cache {input.frames:q} --rulegraph {input.rulegraph:q}"
-        " --config {input.config:q} --sharing {params.sharing} --output {output.report:q} > {log:q} 2>&1"
+        " --config {input.config:q} --ledger {params.ledger:q} {params.questions} --sharing {params.sharing}"
+        " {params.private} --output {output.report:q} > {log:q} 2>&1"

@@ -11,7 +11,7 @@ rule split_dataset:
         train=f"{RUN}/manifests/split/train.jsonl",
         val=f"{RUN}/manifests/split/val.jsonl",
         test=f"{RUN}/manifests/split/test.jsonl",
-        split=f"{RUN}/manifests/split/split.json",
+        split=shown(f"{RUN}/manifests/split/split.json", "split", "Data", "the split"),
     log:
         f"{RUN}/logs/split_dataset.log",
     benchmark:

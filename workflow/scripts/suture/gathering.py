@@ -24,6 +24,7 @@ ORDINARY = frozenset(
         "repeated_entry",
         "spatial_no_reference",
         "spatial_ambiguous",
+        "rejected_by_reviewer",
     }
 )
 # Faults of cutting that lie with one stretch, not with its media file.

@@ -97,7 +97,18 @@ class QA(BaseModel):
     existing: str | None = Field(
         None, description="A qa_pairs_without_idle.json, train_ or val_qa_pairs.json in the published layout."
     )
+    corrections: str | list[str] | None = Field(
+        None,
+        description="A reviewer's corrections.csv, or several (`make review`): a fix replaces an answer, a reject "
+        "drops it, and the share of wrong ones stands in the report.",
+        examples=["corrections.csv"],
+    )
     llm: LLM | None = Field(None, description="The language model of a back end that has one; see `qa.llm.*`.")
+
+    @property
+    def correction_files(self) -> list[str]:
+        """The files of corrections, in the order given."""
+        return [self.corrections] if isinstance(self.corrections, str) else self.corrections or []
 
     @model_validator(mode="after")
     def _existing_goes_with_its_backend(self) -> QA:

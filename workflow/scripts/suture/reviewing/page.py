@@ -45,7 +45,7 @@ def render(page: Page) -> str:
     # What was decided is kept under the texts it was decided of: another draw, or other texts, begin anew.
     key = f"suture-review-{page.run}-{sha256_text(json.dumps(items, sort_keys=True))[:16]}"
     data = {"key": key, "columns": COLUMNS, "items": items, "clips": clips}
-    return environment.get_template("review.html.j2").render(
+    return environment.get_template("review/page.html.j2").render(
         run=page.run,
         sharing=page.sharing,
         count=len(items),
@@ -53,8 +53,8 @@ def render(page: Page) -> str:
         thinned=page.thinned,
         left_out=page.left_out,
         data=json.dumps(data, sort_keys=True).replace("<", "\\u003c"),
-        style="".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "review.css")),
-        script=(TEMPLATES / "review.js").read_text(encoding="utf-8"),
+        style="".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "review/review.css")),
+        script=(TEMPLATES / "review" / "review.js").read_text(encoding="utf-8"),
     )
 
 
