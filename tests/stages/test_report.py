@@ -2,128 +2,39 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import json
 import re
+import stat
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from report_run import GRAPH, SCRIPT, arguments, entry, full_entry, prediction, write_json, write_jsonl, write_run
 from support import run_script
-from suture.frames import CachedClip
-
-SCRIPT = "<script>alert('x')</script>"
-GRAPH = """---
-title: DAG
----
-flowchart TB
-\tid0[all]
-\tid1[report]
-\tid2[train_segment]
-\tid3[split_dataset]
-\tstyle id0 fill:#D9D957,stroke-width:2px,color:#333333
-\tid1 --> id0
-\tid2 --> id2
-\tid3 --> id0
-\tid2 --> id1
-\tid3 --> id1
-\tid3 --> id2
-"""
-
-
-def estimate(value: float, low: float, high: float, n: int = 40) -> dict:
-    return {"value": value, "low": low, "high": high, "n": n, "definition": "share of equal answers"}
-
-
-def entry(phase_low: float, *, leaky: bool = False) -> dict:
-    metrics = {"acc": estimate(0.8, 0.7, 0.9), "acc@phase": estimate(0.6, phase_low, 0.8)}
-    majority = {"acc": {"value": 0.2, "low": 0.1, "high": 0.3}, "acc@phase": {"value": 0.5, "low": 0.4, "high": 0.6}}
-    return {
-        "split": "test",
-        "unit": "case",
-        "leaky": leaky,
-        "n_samples": 40,
-        "n_cases": 12,
-        "metrics": metrics,
-        "baselines": {"majority": majority},
-        "by": {"phase": {"Incision": {"acc": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 40}}}},
-        "not_computed": {"blind": "no blind model was trained"},
-    }
-
-
-def prediction(i: int, said: str, **changes: object) -> dict:
-    row = {"id": f"s{i}", "case": f"case_{i % 3}", "clip": f"clip_{i}", "turn": 0, "kind": "phase", "phase": "Incision"}
-    row |= {"question": "Which phase?", "answer": "secret-answer", "prediction": said, "scores": {}}
-    return {**row, **changes}
-
-
-def cached(clip: str, row: int, n: int) -> dict:
-    return CachedClip(
-        clip=clip, case="case_0", array="shard-0.npy", row=row, n_frames=n, height=28, width=28,
-        indices=tuple(range(n)), frame_seconds=0.5, clip_sha256="", pixels_sha256="", decoder="pyav",
-        decoder_version="18",
-    ).to_json()  # fmt: skip
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """The files of a small run with two experiments: `good` beats its baselines, `weak` does not on phase."""
-    (tmp_path / "split.json").write_text(
-        json.dumps(
-            {
-                "unit": "case",
-                "leaky": False,
-                "warnings": ["Polishing does not occur in test"],
-                "counts": {
-                    "train": {"cases": 8, "clips": 31, "samples": 31, "phases": {"Incision": 20, "Polishing": 11}},
-                    "test": {"cases": 3, "clips": 9, "samples": 9, "phases": {"Incision": 9}},
-                },
-            }
-        )
-    )
-    rejection = {"stage": "cut", "reason": "phase_too_short", "case": "case_0", "where": "a.csv:3", "detail": "1.2 s"}
-    (tmp_path / "rejected.json").write_text(
-        json.dumps(
-            {
-                "counts": {"cut": {"phase_too_short": 2}},
-                "share": {"media": 0.125, "samples": 0.0},
-                "rows": [rejection, rejection],
-            }
-        )
-    )
-    experiments = {"good": entry(0.55), "weak": entry(0.45)}
-    (tmp_path / "metrics.json").write_text(json.dumps({"schema": 1, "run": "r", "experiments": experiments}))
-    (tmp_path / "rulegraph.mmd").write_text(GRAPH)
-    (tmp_path / "config.yaml").write_text(
-        "run: r\ncases: [case_0, case_1]\nexperiments:\n  good: {train: {learning_rate: 0.003}}\n"
-        "  weak: {train: {learning_rate: 0.001}}\n"
-    )
-    rows = [prediction(0, "secret-answer"), prediction(1, SCRIPT), prediction(2, "")]
-    (tmp_path / "good.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    log = [{"step": step, "loss": 4.0 / step, "learning_rate": 0.1} for step in range(1, 21)]
-    log += [{"step": 20, "eval_loss": 0.5}]
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
-    # Clip 1 is red and clip 2 is blue: the page must show the frames that belong to the clip.
-    frames = np.zeros((16, 28, 28, 3), np.uint8)
-    frames[:8, ..., 0] = 200
-    frames[8:, ..., 2] = 200
-    np.save(tmp_path / "shard-0.npy", frames)
-    places = [cached("clip_1", 0, 8), cached("clip_2", 8, 8), {**cached("clip_0", 16, 0), "rejected": "truncated"}]
-    (tmp_path / "shard-0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in places))
+    write_run(tmp_path, {"good": entry(0.55), "weak": entry(0.45)})
     return tmp_path
 
 
 def report(run: Path, *more: object, sharing: str = "open", code: int = 0) -> str:
-    said = run_script(
-        "report", "--run", "r", "--metrics", run / "metrics.json", "--split", run / "split.json",
-        "--rejected", run / "rejected.json", "--predictions", f"good={run / 'good.jsonl'}",
-        "--logs", f"good={run / 'log.jsonl'}", "--frames-cache", run / "shard-0.jsonl",
-        "--rulegraph", run / "rulegraph.mmd", "--config", run / "config.yaml", "--sharing", sharing,
-        "--output", run / "report.html", *more, code=code,
-    )  # fmt: skip
+    said = run_script("report", *arguments(run, ["good"], sharing=sharing), *more, code=code)
     return (run / "report.html").read_text(encoding="utf-8") if code == 0 else said
+
+
+def set_metrics(run: Path, **experiments: object) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    write_json(run / "metrics.json", {**metrics, "experiments": {**metrics["experiments"], **experiments}})
 
 
 class Reader(HTMLParser):
@@ -176,17 +87,12 @@ def test_an_experiment_that_does_not_beat_its_baseline_is_red_and_said_in_words(
 
 
 def test_a_lower_end_on_the_baseline_does_not_beat_it(run: Path) -> None:
-    metrics = json.loads((run / "metrics.json").read_text())
-    metrics["experiments"]["good"] = entry(0.5)
-    (run / "metrics.json").write_text(json.dumps(metrics))
+    set_metrics(run, good=entry(0.5))
     assert "None of 2 experiments beat answering without the video" in report(run)
 
 
 def test_without_a_baseline_nothing_is_claimed(run: Path) -> None:
-    metrics = json.loads((run / "metrics.json").read_text())
-    for one in metrics["experiments"].values():
-        one["baselines"] = {}
-    (run / "metrics.json").write_text(json.dumps(metrics))
+    set_metrics(run, good={**entry(0.55), "baselines": {}}, weak={**entry(0.55), "baselines": {}})
     text = Reader(report(run)).text
     assert "None of 2 experiments has a baseline to stand beside" in text
     assert "no baseline" in text
@@ -194,12 +100,11 @@ def test_without_a_baseline_nothing_is_claimed(run: Path) -> None:
 
 
 def test_a_leaky_split_is_marked_wherever_its_numbers_stand(run: Path) -> None:
-    metrics = json.loads((run / "metrics.json").read_text())
-    metrics["experiments"]["good"] = entry(0.55, leaky=True)
-    (run / "metrics.json").write_text(json.dumps(metrics))
+    set_metrics(run, good=entry(0.55, leaky=True))
     split = json.loads((run / "split.json").read_text())
-    (run / "split.json").write_text(json.dumps({**split, "leaky": True}))
+    write_json(run / "split.json", {**split, "leaky": True, "overlaps": {"source media": 3}})
     page = report(run)
+    assert "3 × the same source media in two parts of the split" in Reader(page).text
     assert "leaky split" in figure(page, "good")
     assert "leaky split" not in figure(page, "weak")
     captions = re.findall(r"<caption>(.*?)</caption>", page, flags=re.S)
@@ -227,11 +132,6 @@ def test_the_page_is_one_file_without_the_network(run: Path) -> None:
 
 
 def test_wrong_samples_come_first_with_the_frames_of_their_clip(run: Path) -> None:
-    import base64
-    import io
-
-    from PIL import Image
-
     page = report(run)
     cards = re.findall(r'<article class="card" aria-label="Sample (\w+)">(.*?)</article>', page, flags=re.S)
     assert [name for name, _ in cards] == ["s1", "s2", "s0"]
@@ -259,8 +159,116 @@ def test_the_tables_show_the_counts(run: Path) -> None:
     assert "Polishing does not occur in test" in text
     assert "Left out: 2 in all. Unusable: 12.5 % of media, 0.0 % of samples." in text
     assert "cut phase_too_short 2 1.2 s" in text
-    assert "train.learning_rate 0.003 0.001" in text
+    assert "train.learning_rate 0.003 0.005" in text
     assert "blind no blind model was trained" in text
+
+
+def test_the_highest_baseline_without_video_decides(run: Path) -> None:
+    set_metrics(run, good=full_entry(1))
+    page = figure(report(run), "good")
+    # 80 % (70 to 90): above majority 20 %, blind 42 %, metadata 30 % and shuffled 35 %; the last are drawn beside it.
+    assert "above blind 42.0 %" in page and "above majority 50.0 %" in page
+    assert page.count('class="mark main"') == 2
+    weaker = full_entry(1)
+    weaker["baselines"]["shuffled"]["acc"]["value"] = 0.75
+    set_metrics(run, good=weaker)
+    assert "not above shuffled 75.0 %" in figure(report(run), "good")
+
+
+def test_every_measure_that_needs_no_video_is_red_in_the_table(run: Path) -> None:
+    weaker = full_entry(0)
+    weaker["baselines"]["blind"] |= {"bleu_4": {"value": 0.35, "low": 0.3, "high": 0.4}}
+    weaker["baselines"]["blind"] |= {"ece": {"value": 0.3, "low": 0.3, "high": 0.3}}
+    set_metrics(run, good=weaker)
+    page = report(run).split('id="results"')[1]
+    red = re.findall(r"<code>([^<]+)</code></th>\s*<td class=\"n\">\d+</td>\s*<td class=\"n bad\">", page)
+    # weak is red on phase too; a calibration error is better low, and stands in no race.
+    assert red == ["acc@phase", "bleu_4", "acc@phase"]
+
+
+def test_results_are_taken_apart_the_worst_first(run: Path) -> None:
+    set_metrics(run, good=full_entry(1))
+    page = report(run)
+    text = Reader(page).text
+    phases = re.search(r"By phase right answers, the worst first (.*?) What is taken", text)
+    assert phases is not None
+    assert re.findall(r"([A-Z][\w/ ]+?) n 40", phases[1]) == [
+        "Incision", "Irrigation/Aspiration", "Anterior Chamber Flushing", "Tonifying/Antibiotics",
+    ]  # fmt: skip
+    # Case 0 has its one answer right, cases 1 and 2 have none.
+    assert "By case right answers, the worst first case_1 n 1 0.0 % case_2 n 1 0.0 % case_0 n 1 100.0 %" in text
+    # An interval from 0 to 1 is none: it stands for a single case.
+    assert "anatomy n 40 100.0 % 0" in text
+    assert "Tonifying/Antibiotics taken for Irrigation/Aspiration : 12 of 13" in text
+    assert "On average 8.0 points between sure and right." in text
+
+
+def test_the_quality_of_the_questions_and_their_review_are_shown(run: Path) -> None:
+    more = ("--qa-quality", run / "qa_quality.json", "--review", run / "review.json")
+    text = Reader(report(run, *more)).text
+    assert "Of 50 answers that 1 person reviewed, 3 were wrong: 6.0 %. 95 % interval 2.1 to 16.2 % (Wilson)" in text
+    assert "anatomy n 40 70.0 % mostly given away" in text and "phase n 40 30.0 % 0" in text
+    assert "names missing 9 not json 2" in text and "tokens written a second 470.0" in text
+    assert "why names the Lens, which is not in the record" in text and "What is in sight? The Cornea." in text
+    page = report(run, *more, sharing="credentialed")
+    for words in ("the secret-answer", "which is not in the record", "The Cornea", "clip_1"):
+        assert words not in page
+    assert "names missing 9" in Reader(page).text
+
+
+def test_reports_are_neither_right_nor_wrong(run: Path) -> None:
+    one = {**entry(0.55), "baselines": {}, "metrics": {"bleu_4": full_entry(1)["metrics"]["bleu_4"]}}
+    write_json(run / "metrics.json", {"schema": 1, "run": "r", "experiments": {"good": one}})
+    said = ["the lungs are clear", "no", "the heart is large"]
+    write_jsonl(run / "predictions.jsonl", [prediction(i, t, answer="the lungs are clear") for i, t in enumerate(said)])
+    page = report(run)
+    cards = re.findall(r'<article class="card" aria-label="Sample (\w+)">', page)
+    assert cards == ["s1", "s2", "s0", "s0", "s2", "s1"], "least alike first, then most alike"
+    assert "25.0 % of words" in page and ">wrong</span>" not in page
+
+
+def test_the_ledgers_jobs_are_told_without_hosts(run: Path) -> None:
+    job = {
+        "schema": 1, "experiment": "good", "segment": 1, "first_step": 0, "last_step": 150, "until_step": 200,
+        "outcome": "killed", "reason": "", "commit": "0123456789abcdef", "changed": True, "code": "c", "config": "d",
+        "lock": "l", "versions": {"torch": "2.14.0"}, "inputs": {}, "seeds": {"run": 42}, "host": "node-secret",
+        "device": "H100", "gpus": 2, "threads": 8, "seconds_per_step": 1.25, "samples_per_second": None,
+        "gpu_bytes": 2**34, "resident_bytes": 2**30, "slurm": {"job": "4711"}, "started": "2026-11-21T04:27:12Z",
+        "ended": "2026-11-21T05:30:12Z", "wall_seconds": 3780.0, "gpu_hours": 2.1,
+    }  # fmt: skip
+    write_jsonl(run / "ledger.jsonl", [job, "torn"])
+    page = report(run, "--ledger", run / "ledger.jsonl")
+    text = Reader(page).text
+    assert "Training jobs: 1 job, 1 h 3 min in all, 2.1 GPU hours" in text
+    assert "good 1 0 to 150 of 200 killed 1 h 3 min 1.25 s 16.0 GB 2 × H100 2026-11-21 04:27:12" in text
+    assert "Code 0123456789ab changed; torch 2.14.0." in text and "1 line of the ledger could not be read" in text
+    assert "node-secret" not in page and "4711" not in page
+
+
+def test_a_private_page_of_credentialed_data_is_its_owners(run: Path) -> None:
+    page = report(run, "--private", run / "private.html", sharing="credentialed")
+    private = run / "private.html"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert "secret-answer" in private.read_text() and "secret-answer" not in page
+    assert "stays on this machine" in private.read_text()
+    assert "--private is for credentialed data" in report(run, "--private", private, sharing="open", code=2)
+
+
+def test_a_page_reads_in_order_and_by_keyboard(run: Path) -> None:
+    set_metrics(run, good=full_entry(1))
+    page = report(run, "--qa-quality", run / "qa_quality.json", "--review", run / "review.json")
+    levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels)), levels
+    assert page.index('class="skip"') < page.index("<h1>")
+    # What scrolls can be reached, and has a name.
+    assert (
+        page.count('class="scroll') == page.count('role="region"') == len(re.findall(r'role="region" aria-label', page))
+    )
+    for svg in re.findall(r"<svg[^>]*role=\"img\"[^>]*>\s*(.{6})", page):
+        assert svg == "<title"
+    for head in re.findall(r"<th[ >][^>]*", page):
+        assert "scope=" in head
 
 
 def test_the_rules_are_drawn_without_implied_arrows(run: Path) -> None:

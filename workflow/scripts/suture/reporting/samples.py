@@ -95,7 +95,7 @@ def gallery(
         experiment=experiment,
         judged=judged,
         wrong=_show(wrong, WRONG // share, pictures, place, _badness),
-        right=_show(right, RIGHT // share, pictures, place, lambda sample: (0.0, -_likeness(sample))),
+        right=_show(right, RIGHT // share, pictures, {}, lambda sample: (0.0, -_likeness(sample))),
         n_wrong=len(wrong),
         n_right=len(right),
         cases=cases,
