@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from support import make_clip
 from suture import records
 from suture.drawing.video import encode
 from suture.records import Sample, Turn
-from support import make_clip
 
 MARKUP = "</script><script>document.title = 'broken'</script>"
 

@@ -17,7 +17,7 @@ from suture.reporting.jobs import Jobs
 from suture.reporting.questions import Quality
 from suture.reporting.samples import CaseScore, Gallery
 from suture.reporting.splits import SplitTable
-from suture.reporting.verdict import BLIND, OTHER, Outcome, Verdict
+from suture.reporting.verdict import BLIND, OTHER, Verdict
 from suture.reviewing.rate import Reviewed
 
 TEMPLATES = Path(__file__).parents[3] / "report"
@@ -102,7 +102,7 @@ def render(page: Page) -> str:
         verdicts=verdicts,
         ranked=_ranked(verdicts),
         headline=verdict.headline(verdicts),
-        worst=next((o for o in (Outcome.FAILS, Outcome.ALONE) if any(v.outcome is o for v in verdicts)), Outcome.BEATS),
+        worst=verdict.worst(one.outcome for one in verdicts),
         leaky=[one.name for one in verdicts if one.leaky],
         marks=[name for name in (*BLIND, *OTHER) if name in drawn],
         words=BLIND | OTHER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -31,11 +31,16 @@ FEW_CASES = 10
 
 
 class Outcome(StrEnum):
-    """How a number stands to its baselines."""
+    """How a number, or an experiment, stands to its baselines; a leaky one says nothing."""
 
     BEATS = "beats"
     FAILS = "fails"
     ALONE = "alone"
+    LEAKY = "leaky"
+
+
+SEVERITY = (Outcome.LEAKY, Outcome.FAILS, Outcome.ALONE, Outcome.BEATS)
+"""The worst first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +102,10 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst that any line shows."""
-        outcomes = {line.outcome for line in self.lines}
-        for worst in (Outcome.FAILS, Outcome.ALONE):
-            if worst in outcomes or not outcomes:
-                return worst
-        return Outcome.BEATS
+        """The worst that any line shows; nothing measured stands alone."""
+        if self.leaky:
+            return Outcome.LEAKY
+        return worst(line.outcome for line in self.lines) if self.lines else Outcome.ALONE
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -113,6 +116,11 @@ class Verdict:
         if any(line.ceiling is not None for line in self.lines):
             drawn.add("ceiling")
         return tuple(name for name in (*BLIND, *OTHER) if name in drawn)
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """Returns the worst of some outcomes; of none, that nothing failed."""
+    return min(outcomes, key=SEVERITY.index, default=Outcome.BEATS)
 
 
 def compare(low: float, baseline: float | None) -> Outcome:
@@ -221,6 +229,8 @@ def headline(verdicts: Sequence[Verdict]) -> str:
 
 
 def _of_one(verdict: Verdict) -> str:
+    if verdict.leaky:
+        return "Training saw cases of the test set: the result says nothing about new ones."
     n, failed = len(verdict.lines), len(verdict.failed)
     if all(line.outcome is Outcome.ALONE for line in verdict.lines):
         return "There is no baseline to say what the result is worth."
