@@ -96,11 +96,18 @@ def render(page: Page) -> str:
     experiments = page.metrics["experiments"]
     verdicts = [verdict.judge(name, entry) for name, entry in sorted(experiments.items())]
     drawn = {mark for one in verdicts for mark in one.marks}
+    ranked = _ranked(verdicts)
+    place = {one.name: i for i, one in enumerate(ranked)}
+    fields = {field.name: getattr(page, field.name) for field in dataclasses.fields(page)}
+    if page.galleries is not None:
+        fields["galleries"] = sorted(
+            page.galleries, key=lambda one: (place.get(one.experiment, len(place)), one.experiment)
+        )
     return environment.get_template("page.html.j2").render(
-        **{field.name: getattr(page, field.name) for field in dataclasses.fields(page)},
+        **fields,
         named=page.named,
         verdicts=verdicts,
-        ranked=_ranked(verdicts),
+        ranked=ranked,
         headline=verdict.headline(verdicts),
         worst=verdict.worst(one.outcome for one in verdicts),
         leaky=[one.name for one in verdicts if one.leaky],
