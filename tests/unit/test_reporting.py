@@ -1,14 +1,22 @@
-"""The drawing of the rule graph and the curves, by their geometry."""
+"""The drawing of the rule graph and the curves by their geometry; the pictures by their bytes."""
 
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+import report
+from report_run import arguments, estimate, full_entry, write_run
+from support import call
 from suture.errors import InputError
-from suture.reporting import dag, plots
+from suture.reporting import breakdown, dag, plots
 from suture.reporting.dag import Graph
+from suture.reporting.media import Pictures
+from suture.reporting.samples import CaseScore
 
 
 def mermaid(rules: list[str], edges: list[tuple[int, int]]) -> str:
@@ -79,3 +87,73 @@ def test_a_curve_of_one_point_is_drawn_at_its_own_place() -> None:
     assert drawn is not None
     xs = [float(point.split(",")[0]) for point in drawn.curves[1].points.split()]
     assert min(xs) >= 98 and max(xs) == 100
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A frame cache of one clip of 8 noisy frames."""
+    write_run(tmp_path, {})
+    noise = np.random.default_rng(0).integers(0, 256, (16, 28, 28, 3), dtype=np.uint8)
+    np.save(tmp_path / "shard-0.npy", noise)
+    return tmp_path / "shard-0.jsonl"
+
+
+def test_pictures_are_thinned_before_they_are_left_out(cache: Path) -> None:
+    def frames(budget: int, parts: int = 1) -> list[int]:
+        pictures = Pictures([cache], budget=budget, parts=parts)
+        found = []
+        for _ in range(parts):
+            pictures.next_part()
+            found += [strip.frames if strip else 0 for strip in (pictures.strip("clip_1"), pictures.strip("clip_2"))]
+        assert pictures.thinned == sum(n in (1, 2) for n in found) and pictures.left_out == found.count(0)
+        return found
+
+    whole = Pictures([cache])
+    whole.next_part()
+    strip = whole.strip("clip_1")
+    assert strip is not None and (strip.frames, strip.width, strip.height) == (4, 112, 28)
+    size = len(strip.uri)
+    assert frames(10 * size) == [4, 4]
+    assert frames(int(1.7 * size)) == [4, 2]
+    assert frames(int(1.4 * size)) == [4, 1]
+    assert frames(size) == [4, 0] and frames(10) == [0, 0]
+    # A part takes no more than its share, and leaves the next what it did not need.
+    assert frames(2 * int(1.1 * size), parts=2) == [4, 0, 4, 0]
+    assert whole.strip("clip_0") is None and whole.left_out == 0, "no cached frame is no want of room"
+
+
+def test_a_page_that_would_be_too_large_loses_pictures_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path, {"one": full_entry(1)})
+    flags = arguments(tmp_path, ["one"])
+    call(report, *flags)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image") == 2 and "near its size limit" not in page
+    bare = len(re.sub(r'"data:image[^"]*"', "", page).encode())
+    monkeypatch.setattr(report, "BUDGET", 1200)
+    monkeypatch.setattr(report, "LARGEST", bare + 600)
+    call(report, *flags)
+    page = (tmp_path / "report.html").read_text()
+    assert "data:image" not in page and "2 strips of frames left out" in page
+    assert len(page.encode()) <= bare + 600
+    monkeypatch.setattr(report, "LARGEST", bare // 2)
+    with pytest.raises(InputError, match="without a picture"):
+        call(report, *flags)
+
+
+def test_a_large_matrix_is_told_by_its_mistakes() -> None:
+    names = [f"class {i}" for i in range(30)]
+    counts = [[9 if g == p else 3 if (g, p) == (1, 2) else 0 for p in range(30)] for g in range(30)]
+    entry = {"by": {}, "tables": {"confusion": {"gold": names, "predicted": names, "counts": counts}}}
+    matrix = breakdown.take_apart(entry, (), judged=True, with_words=True).matrix
+    assert matrix is not None and not matrix.drawn
+    assert [(one.gold, one.predicted, one.count, one.of) for one in matrix.mistakes] == [("class 1", "class 2", 3, 12)]
+    assert breakdown.take_apart(entry, (), judged=True, with_words=False).matrix is None
+
+
+def test_cases_of_credentialed_data_are_numbered() -> None:
+    entry = {"by": {"case": {"case_7": {"acc": estimate(0.5, 0.4, 0.6)}}}, "tables": {}}
+    scores = (CaseScore(case="case_7", n=4, value=0.5),)
+    named = breakdown.take_apart(entry, scores, judged=True, with_words=True)
+    assert [group.name for one in named.breakdowns for group in one.groups] == ["case_7"]
+    numbered = breakdown.take_apart(entry, scores, judged=True, with_words=False)
+    assert [group.name for one in numbered.breakdowns for group in one.groups] == ["case 1"]
