@@ -318,7 +318,9 @@ def arithmetic_settings(wildcards):
 
 
 # Experiments whose steps or jobs are left to `snakemake plan`, and those of them that it has not settled yet.
-PLANNED = [name for name, one in variants.multiplied(config)["experiments"].items() if schedule.is_open(one.get("train"))]
+PLANNED = [
+    name for name, one in variants.multiplied(config)["experiments"].items() if schedule.is_open(one.get("train"))
+]
 OPEN = [name for name in PLANNED if CONFIG.experiments[name].train.is_open]
 if OPEN and workflow.is_main_process:
     why = "; ".join(f"{name} ({SETTLED.waiting.get(name, 'not planned yet')})" for name in OPEN)
@@ -331,9 +333,7 @@ NOT_TIMED = frozenset({"max_steps", "steps_per_job", "epochs", "save_steps", "lo
 
 # For `make why`: what this run, dry or not, would do.
 if workflow.is_main_process and (EXPLAINED := os.environ.get("SUTURE_EXPLAIN")):
-    atexit.register(
-        lambda: stale.write(Path(EXPLAINED), stale.jobs(workflow, {name: borders(name) for name in ASKED}))
-    )
+    atexit.register(lambda: stale.write(Path(EXPLAINED), stale.jobs(workflow, {name: borders(name) for name in ASKED})))
 
 
 def shown(path, name, category, what):

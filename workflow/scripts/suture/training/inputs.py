@@ -50,11 +50,8 @@ def load(family: str, options: Train, files: Files, system_prompt: str | None = 
     Raises:
         InputError: a sample that cannot be learnt from, or features that were made with another model.
     """
-    cache: MediaCache
-    if files.features:
-        cache = FeatureCache(files.features)
-    else:
-        cache = (Unseen if options.blind else FrameCache)(files.frames)
+    shown = Unseen if options.blind else FrameCache
+    cache: MediaCache = FeatureCache(files.features) if files.features else shown(files.frames)
     samples: dict[str, list[Sample]] = {}
     for name, path in (("train", files.train), ("val", files.val)):
         samples[name] = records.read(path, Sample) if path else []
