@@ -31,7 +31,9 @@ CONFIRMED = stale.is_yes(config.pop("confirm", None)) or stale.is_yes(os.environ
 
 try:
     REPEATS = variants.repeats(resolve(config))
-    SETTLED = schedule.settle(variants.multiplied(config), Path("results", str(config.get("run") or "demo")))
+    # The configuration as written, each repeat an experiment of its own.
+    WRITTEN = variants.multiplied(config)
+    SETTLED = schedule.settle(WRITTEN, Path("results", str(config.get("run") or "demo")))
     CONFIG = resolve(SETTLED.raw)
     # The experiments, and under names of their own what they are compared with.
     ASKED = variants.asked(CONFIG.experiments)
@@ -233,14 +235,25 @@ def base_folder(base):
     return f"{RUN}/models/{before}" if before else f"{RUN}/models/base/{base}"
 
 
+def root_of(name):
+    """The experiment at the root of `init_from`: whose base model is no other experiment's."""
+    while (before := CONFIG.experiments[name].init_from) is not None:
+        name = before
+    return name
+
+
 def first_weights(frames):
     """The published or local models that the experiments with these frames begin with, at the root of `init_from`."""
-    found = set()
-    for one in (one for one in CONFIG.experiments.values() if one.frames.key == frames):
-        while one.init_from is not None:
-            one = CONFIG.experiments[one.init_from]
-        found.add(one.model)
-    return sorted(found)
+    shown = [name for name, one in CONFIG.experiments.items() if one.frames.key == frames]
+    return sorted({CONFIG.experiments[root_of(name)].model for name in shown})
+
+
+def config_of(name):
+    """The configuration of an experiment and of those that it starts from."""
+    chain = [name]
+    while (before := CONFIG.experiments[chain[-1]].init_from) is not None:
+        chain.append(before)
+    return {**WRITTEN, "experiments": {one: WRITTEN["experiments"][one] for one in chain}}
 
 
 def split_name(name):
@@ -299,16 +312,20 @@ def leaks_of(name):
     return f"{RUN}/manifests/leaks/{split_name(name)}/{one.frames.key}.json"
 
 
-def features_cache(name):
-    """The manifests of an experiment's cached features: none where it runs its vision tower at each step."""
+def features_cache(name, base=None):
+    """The manifests of an experiment's cached features: none where it runs its vision tower at each step.
+
+    ``base`` is another experiment, whose base model's tower made them.
+    """
     one = ASKED[name].experiment
-    folder = f"{RUN}/cache/features/{one.base_key}/{one.frames.key}/{arithmetic(one.train).key}"
+    key = (CONFIG.experiments[base] if base else one).base_key
+    folder = f"{RUN}/cache/features/{key}/{one.frames.key}/{arithmetic(one.train).key}"
     return shards(f"{folder}/shard-{{shard}}.jsonl") if one.cache_features else []
 
 
-def features_arrays(name):
+def features_arrays(name, base=None):
     """The arrays beside those manifests, as :func:`frames_arrays`."""
-    return [ancient(path.replace(".jsonl", ".npy")) for path in features_cache(name)]
+    return [ancient(path.replace(".jsonl", ".npy")) for path in features_cache(name, base)]
 
 
 def arithmetic_settings(wildcards):
@@ -317,10 +334,22 @@ def arithmetic_settings(wildcards):
     return next(one for one in every if one.key == wildcards.arithmetic)
 
 
+def asked_of_queue(name):
+    """What a training job gets, by the profile or its rule; nothing where it is computed."""
+    found = workflow.get_rule("train_segment").resources.get(name)
+    return getattr(found, "raw", None)
+
+
+def queue_flags():
+    """The limits of a training job, as flags of plan.py."""
+    flags = {"runtime": asked_of_queue("runtime"), "partition": asked_of_queue("slurm_partition")}
+    resources = {name: asked_of_queue(name) for name in ("gpu", "gres", "slurm_extra")}
+    flags["gpus"] = profiles.gpus({name: value for name, value in resources.items() if value is not None})
+    return " ".join(f"--{name} {value}" for name, value in flags.items() if value)
+
+
 # Experiments whose steps or jobs are left to `snakemake plan`, and those of them that it has not settled yet.
-PLANNED = [
-    name for name, one in variants.multiplied(config)["experiments"].items() if schedule.is_open(one.get("train"))
-]
+PLANNED = [name for name, one in WRITTEN["experiments"].items() if schedule.is_open(one.get("train"))]
 OPEN = [name for name in PLANNED if CONFIG.experiments[name].train.is_open]
 if OPEN and workflow.is_main_process:
     why = "; ".join(f"{name} ({SETTLED.waiting.get(name, 'not planned yet')})" for name in OPEN)

@@ -2,28 +2,15 @@
 # `epochs` and `steps_per_job: auto` become numbers here; the DAG is built by them from the next run on.
 
 
-def asked_of_queue(name):
-    """What a training job gets, by the profile or its rule; nothing where it is computed."""
-    found = workflow.get_rule("train_segment").resources.get(name)
-    return getattr(found, "raw", None)
-
-
-def queue_flags():
-    """The limits of a training job, as flags of plan.py."""
-    flags = {"runtime": asked_of_queue("runtime"), "partition": asked_of_queue("slurm_partition")}
-    resources = {name: asked_of_queue(name) for name in ("gpu", "gres", "slurm_extra")}
-    flags["gpus"] = profiles.gpus({name: value for name, value in resources.items() if value is not None})
-    return " ".join(f"--{name} {value}" for name, value in flags.items() if value)
-
-
 rule probe:
     input:
-        base=lambda w: f"{RUN}/models/base/{experiment(w).base_key}",
-        train=f"{RUN}/manifests/split/train.jsonl",
-        val=f"{RUN}/manifests/split/val.jsonl",
+        # The model at the root of `init_from`: of equal size, and there before anything is trained.
+        base=lambda w: base_folder(CONFIG.experiments[root_of(w.experiment)].base_key),
+        train=lambda w: samples_of(w.experiment, "train"),
+        val=lambda w: samples_of(w.experiment, "val"),
         frames=lambda w: frames_cache(w.experiment),
-        features=lambda w: features_cache(w.experiment),
-        arrays=lambda w: features_arrays(w.experiment) + frames_arrays(w.experiment),
+        features=lambda w: features_cache(w.experiment, root_of(w.experiment)),
+        arrays=lambda w: features_arrays(w.experiment, root_of(w.experiment)) + frames_arrays(w.experiment),
     output:
         probe=f"{RUN}/plans/probe/{{experiment}}.json",
     log:
@@ -54,7 +41,7 @@ rule probe:
 rule plan_steps:
     input:
         probe=f"{RUN}/plans/probe/{{experiment}}.json",
-        split=f"{RUN}/manifests/split/split.json",
+        split=lambda w: f"{split_folder(w.experiment)}/split.json",
     output:
         plan=f"{RUN}/plans/{{experiment}}.json",
     log:
@@ -67,7 +54,7 @@ rule plan_steps:
         mem_mb=1000,
         runtime=10,
     params:
-        config=lambda w: json.dumps({**config, "experiments": {w.experiment: config["experiments"][w.experiment]}}),
+        config=lambda w: json.dumps(config_of(w.experiment)),
         queue=queue_flags(),
         code=code("plan"),
     message:
@@ -89,7 +76,7 @@ rule plan:
         mem_mb=1000,
         runtime=10,
     params:
-        config=json.dumps(config),
+        config=json.dumps(WRITTEN),
         queue=queue_flags(),
         code=code("plan"),
     message:

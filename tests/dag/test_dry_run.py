@@ -35,7 +35,7 @@ def test_seeds_and_folds_multiply_the_jobs(fresh: Path) -> None:
     config = yaml.safe_load((fresh / "tests/dag/tiny.yaml").read_text())
     config["split"] = {"folds": 3, "fold": 0}
     config["experiments"]["one"] |= {"seeds": [1, 2], "folds": [0, 2], "baselines": ["blind", "shuffled"]}
-    del config["experiments"]["two"]
+    del config["experiments"]["two"], config["experiments"]["three"]
     (fresh / "repeated.yaml").write_text(yaml.safe_dump(config))
     jobs = planned(snakemake(fresh, "-n", "evaluate", "--configfile", "repeated.yaml"))
     # Four runs and a blind model of each, in two segments; each run also with shuffled videos.
