@@ -103,3 +103,35 @@ def test_an_experiment_may_not_have_the_name_of_what_another_makes(name: str) ->
     given["experiments"][name] = copy.deepcopy(given["experiments"]["b"])
     with pytest.raises(ConfigError, match=f"experiments.{name}: so "):
         resolve(given)
+
+
+def started(**changes: Any) -> dict[str, Any]:
+    """The configuration with ``b`` of the family of ``a``, starting from it."""
+    given = raw(**changes.pop("a", {}))
+    given["experiments"]["b"] |= {"family": "qwen2_5_vl", "init_from": "a", **changes}
+    return given
+
+
+def test_a_repeat_starts_from_the_repeat_of_the_same_seed_and_fold() -> None:
+    both = started(a={"seeds": [5, 6], "folds": [0, 1]}, seeds=[5, 6], folds=[1])
+    runs = resolve(variants.multiplied(both)).experiments
+    starts = {name: one.init_from for name, one in runs.items() if one.init_from}
+    assert starts == {"b.seed-5.fold-1": "a.seed-5.fold-1", "b.seed-6.fold-1": "a.seed-6.fold-1"}
+    alone = resolve(variants.multiplied(started(seeds=[5, 6]))).experiments
+    assert {one.init_from for one in alone.values()} == {None, "a"}
+    assert variants.asked(alone)["b.seed-5.zero_shot"].model == "a", "the base of b is what it started from"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        started(folds=[1]),  # a learnt from cases that fold 1 tests
+        started(a={"folds": [0]}, folds=[1]),
+        started(a={"folds": [0]}),
+        started(a={"seeds": [5]}),
+        started(a={"seeds": [5]}, seeds=[6]),
+    ],
+)
+def test_a_start_that_saw_other_cases_or_is_not_one_model_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"experiments\.b\.init_from: repeat 'a' over the same folds"):
+        resolve(given)
