@@ -10,6 +10,7 @@ profiles/slurm asks for; nobody counts what they use.
 
 from __future__ import annotations
 
+import ctypes
 import getpass
 import os
 import shutil
@@ -19,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "munged", "munge")
@@ -28,6 +30,7 @@ NODES = ("n1", "n2")
 PATH = f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 
 # Two device files that are there on every machine stand for the GPUs: SLURM gives them out as it would real ones.
+# OverTimeLimit: a job may take minutes longer than it asked for, since on a busy machine it begins minutes late.
 CONFIG = """\
 ClusterName=private
 SlurmctldHost={host}(127.0.0.1)
@@ -60,6 +63,7 @@ ReturnToService=2
 EnforcePartLimits=ALL
 MinJobAge=300
 KillWait=30
+OverTimeLimit=5
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=16 RealMemory=130000 Gres=gpu:fake:2
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=16 RealMemory=130000 Gres=gpu:fake:2
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=240
@@ -189,8 +193,9 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is for the one who started the cluster, who then stops it in order.
+                # Ctrl-C is for the one who started the cluster, who then stops it in order; killed, they end too.
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
 
     def _await(self, name: str, ready: Callable[[], bool]) -> None:
@@ -208,17 +213,27 @@ class Queue:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
 
-    def start(self, where: Path, *args: object, conda: Path | None = None) -> subprocess.Popen[str]:
-        """Starts ``snakemake --profile slurm`` in a clone; ``conda`` is a folder for PATH with a conda in it."""
+    @contextmanager
+    def start(self, where: Path, *args: object, conda: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+        """Starts ``snakemake --profile slurm`` in a clone; ``conda`` is a folder for PATH with a conda in it.
+
+        A test that fails meanwhile ends it, and all jobs.
+        """
         path = self.cluster.env["PATH"]
-        return subprocess.Popen(
+        with subprocess.Popen(
             [*COMMAND, *map(str, args)],
             cwd=where,
             env=self.cluster.env | {"PATH": f"{conda}{os.pathsep}{path}" if conda else path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                self.cluster.run("scancel", "--user", getpass.getuser())
+                raise
 
     def snakemake(
         self, where: Path, *args: object, conda: Path | None = None, code: int = 0, timeout: float = 1500
@@ -233,6 +248,10 @@ class Queue:
         """Ids of the jobs that run for a rule, by the comment that Snakemake gives them."""
         rows = [line.split() for line in self.cluster.run("squeue", "-h", "-t", "R", "-o", "%i %k").splitlines()]
         return [row[0] for row in rows if len(row) == 2 and row[1] == comment]
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, of linux/prctl.h
 
 
 def _free_ports(count: int) -> list[int]:
