@@ -69,9 +69,10 @@ def main(args: argparse.Namespace) -> None:
         return
     model_folder.check_family(args.model, args.family)
     own, other = probing.mode_of(options), probing.other_mode(options)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+    place = args.work_dir or args.output.parent
+    place.mkdir(parents=True, exist_ok=True)
     found = {}
-    with tempfile.TemporaryDirectory(dir=args.work_dir or args.output.parent, prefix=".probe-") as work:
+    with tempfile.TemporaryDirectory(dir=place, prefix=".probe-") as work:
         for mode in (own, other):
             print(f"{args.experiment}: {mode}", flush=True)
             found[mode] = _in_a_process(mode, Path(work))
