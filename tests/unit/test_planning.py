@@ -14,8 +14,9 @@ from suture.config import schedule
 from suture.config.load import resolve
 from suture.config.model import Config
 from suture.ledger import Ledger
+from suture.pace import Limit
 from suture.plan_table import WIDTH, table
-from suture.planning import Limit, Row
+from suture.planning import Row
 from suture.probing import Memory, Probe, Timing
 
 HALF_DAY = Limit(minutes=720, said_by="the limit of partition gpu")

@@ -12,6 +12,7 @@ from ledger_entries import entry
 from support import clone
 from suture import ledger, stale
 from suture.errors import SutureError
+from suture.stale_words import params_in_words
 
 
 def test_an_interrupted_job_s_attempts_count_with_it(tmp_path: Path) -> None:
@@ -45,8 +46,8 @@ def test_half_written_results_cannot_be_accepted(tmp_path: Path) -> None:
 
 def test_changed_parameters_are_named() -> None:
     params = {"code": "a" * 16, "options": "--r 8 --no-augment", "clips": ["x"], "wordings": 2}
-    assert stale.params_in_words(params, ["'" + "b" * 16 + "'"], ["'" + "a" * 16 + "'"]) == ["its code was edited"]
-    said = stale.params_in_words(params, ["'--r 4 --augment'", "1"], ["'--r 8 --no-augment'", "2"])
+    assert params_in_words(params, ["'" + "b" * 16 + "'"], ["'" + "a" * 16 + "'"]) == ["its code was edited"]
+    said = params_in_words(params, ["'--r 4 --augment'", "1"], ["'--r 8 --no-augment'", "2"])
     assert said == ["its options have changed: r 4 -> 8, augment yes -> no", "wordings has changed: 1 -> 2"]
 
 

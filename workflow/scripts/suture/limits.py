@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from suture import cluster, profiles
-from suture.planning import Limit
+from suture.pace import Limit
 from suture.profiles import Profile
 
 RULE = "train_segment"
