@@ -14,7 +14,7 @@ import yaml
 
 import doctor
 from support import ROOT, run_script
-from suture import checks
+from suture import checks, limits
 from suture.checks import profile
 from suture.checks.base import Finding
 
@@ -188,3 +188,9 @@ def test_the_profile_of_the_repository_is_in_order(monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(ROOT)
     setting = doctor.setting(doctor.parser().parse_args(["--profile", "slurm"]))
     assert [one.status for one in profile.check(setting)] == ["PASS"]
+
+
+def test_jobs_that_run_where_snakemake_does_are_not_compared_with_the_queue() -> None:
+    asked = profile.own_resources(ROOT)
+    assert asked["train_segment"]["runtime"] == limits.RUNTIME, "what plan.py takes where no profile says otherwise"
+    assert "cut_videos" in asked and not {"fetch_weights", "merge_metrics", "plan"} & set(asked)

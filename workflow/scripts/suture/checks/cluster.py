@@ -61,11 +61,14 @@ def _job(given: Mapping[str, Any], found: Mapping[str, Partition]) -> Iterator[t
         yield (
             f"runtime {duration(asked * 60)} is more than partition {name} allows, {duration(partition.minutes * 60)}: "
             "its jobs are refused, or wait for ever",
-            f"set its runtime to {partition.minutes:.0f} or less, or another partition",
+            f"in set-resources, set its runtime to {partition.minutes:.0f} or less, or another partition",
         )
     memory = str(given.get("mem_mb", ""))
     if memory.isdigit() and partition.mem_mb and int(memory) > partition.mem_mb:
-        yield f"mem_mb {memory} is more than a node of {name} has, {partition.mem_mb}", "set mem_mb lower"
+        yield (
+            f"mem_mb {memory} is more than a node of {name} has, {partition.mem_mb}",
+            f"in set-resources, set its mem_mb to {partition.mem_mb} or less",
+        )
     yield from _cards(given, partition)
 
 

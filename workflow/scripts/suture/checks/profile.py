@@ -102,10 +102,17 @@ def rules(root: Path) -> set[str]:
 
 
 def own_resources(root: Path) -> dict[str, dict[str, int]]:
-    """Returns `mem_mb` and `runtime` that each rule asks for by itself, where they are plain numbers."""
+    """Returns `mem_mb` and `runtime` that each rule asks for by itself, where they are plain numbers.
+
+    Rules that always run where snakemake does (`localrules`) are left out.
+    """
+    listed = re.search(r"(?m)^localrules:\n((?:    \w+,\n)+)", (root / "Snakefile").read_text(encoding="utf-8"))
+    local = set(re.findall(r"\w+", listed[1])) if listed else set()
     found = {}
     for path in sorted((root / "rules").glob("*.smk")):
         for block in re.split(r"(?m)^\s*rule ", path.read_text(encoding="utf-8"))[1:]:
+            name = block.split(":", 1)[0].strip()
             numbers = re.findall(r"(?m)^\s+(mem_mb|runtime)=(\d+),", block)
-            found[block.split(":", 1)[0].strip()] = {name: int(value) for name, value in numbers}
+            if name not in local:
+                found[name] = {key: int(value) for key, value in numbers}
     return found
