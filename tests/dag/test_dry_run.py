@@ -21,10 +21,10 @@ def test_the_dry_run_of_the_demo_shows_every_stage(fresh: Path) -> None:
     jobs = planned(snakemake(fresh, "-n"))
     config = yaml.safe_load((fresh / "config.yaml").read_text())
     assert jobs["draw_case"] == jobs["cut_videos"] == len(config["cases"])
-    train = config["experiments"]["qwen-small"]["train"]
-    # It, and the blind model that it is compared with.
-    assert jobs["train_segment"] == 2 * -(-train["max_steps"] // train["steps_per_job"])
-    assert jobs["predict"] == 4, "itself, blind, shuffled, zero-shot"
+    # The model, the blind one that it is compared with, and the adapters that start from it.
+    one, two = (config["experiments"][name]["train"] for name in ("qwen-small", "qwen-small-lora"))
+    assert jobs["train_segment"] == sum(-(-a["max_steps"] // a["steps_per_job"]) for a in (one, one, two))
+    assert jobs["predict"] == 7, "itself, blind, shuffled, zero-shot; itself, shuffled, zero-shot"
     assert {"describe_objects", "generate_qa", "split_dataset", "organize_videos", "cache_frames", "predict"} <= set(
         jobs
     )

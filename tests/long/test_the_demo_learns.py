@@ -21,7 +21,7 @@ SEEDS = (42, 43, 44)
 def test_three_seeds_beat_the_majority_answer_with_intervals_apart(tmp_path: Path) -> None:
     where = clone(tmp_path)
     config = yaml.safe_load((where / "config.yaml").read_text())
-    (published,) = config["experiments"].values()
+    published = config["experiments"]["qwen-small"]
     config["experiments"] = {f"seed-{seed}": copy.deepcopy(published) for seed in SEEDS}
     for seed in SEEDS:
         config["experiments"][f"seed-{seed}"]["train"]["seed"] = seed
