@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,50 +17,60 @@ import yaml
 import conda_stand_in
 from slurm_cluster import Queue
 from support import ROOT, clone, planned, snakemake
-from suture import files
+from suture import beat, files
 
 pytestmark = pytest.mark.slurm
 
 TINY = "tests/dag/tiny.yaml"
-CONFIG = ("--configfile", TINY)
-CONDA = ("--sdm", "conda")
 LOCAL = set(re.findall(r"\w+", re.search(r"localrules:\n(.*?)\n\n", (ROOT / "Snakefile").read_text(), re.DOTALL)[1]))
 # Long enough to be stopped three times: by the signal, by a kill, by a deadline 45 s after the job's start.
 STEPS = 600
 
 
 class Run:
-    """The tiny run, made on the cluster in the stand-in's environments."""
+    """The tiny run with its first two experiments, made on the cluster in the stand-in's environments.
 
-    def __init__(self, where: Path, conda: Path, jobs: dict[str, int], before: dict[str, int], ended: int) -> None:
-        self.where, self.conda, self.jobs, self.left, self.ended = where, conda, jobs, before, ended
+    Attributes:
+        conda: the stand-in's folder for PATH.
+        jobs: what the dry run before it planned, and ``left`` what the one after it did.
+        ended: how many jobs of the cluster it took.
+    """
+
+    def __init__(self, where: Path, conda: Path) -> None:
+        self.where, self.conda = where, conda
         self.results = where / "results" / "tiny"
+        self.tiny = yaml.safe_load((where / TINY).read_text())
+        self.jobs: dict[str, int] = {}
+        self.left: dict[str, int] = {}
+        self.ended = 0
 
     def local(self, *args: object) -> str:
         """Runs snakemake without the cluster, in the same environments."""
-        return snakemake(self.where, *args, *CONDA, path=self.conda)
+        return snakemake(self.where, *args, "--sdm", "conda", path=self.conda)
 
     def config(self, name: str, experiments: dict[str, Any]) -> tuple[str, str]:
         """Writes a config of the same run with other experiments; returns the options that take it."""
-        tiny = yaml.safe_load((self.where / TINY).read_text())
         path = self.where / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(tiny | {"experiments": experiments}))
+        path.write_text(yaml.safe_dump(self.tiny | {"experiments": experiments}))
         return ("--configfile", path.name)
 
     def experiment(self, name: str, **train: Any) -> dict[str, Any]:
-        """An experiment of the tiny run with some training options changed."""
-        base = yaml.safe_load((self.where / TINY).read_text())["experiments"][name]
-        return {**base, "train": {**base["train"], **train}}
+        """An experiment of the tiny run without baselines, and with some training options changed."""
+        base = self.tiny["experiments"][name]
+        return {**base, "baselines": [], "train": {**base["train"], **train}}
 
 
 @pytest.fixture(scope="module")
 def run(queue: Queue, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    where = clone(tmp_path_factory.mktemp("run"))
     conda = conda_stand_in.install(tmp_path_factory.mktemp("conda") / "stand-in")
-    jobs = planned(queue.snakemake(where, "-n", *CONFIG, conda=conda))
-    queue.snakemake(where, *CONFIG, conda=conda)
-    ended = len(queue.cluster.jobs())
-    return Run(where, conda, jobs, planned(queue.snakemake(where, "-n", *CONFIG, conda=conda)), ended)
+    made = Run(clone(tmp_path_factory.mktemp("run")), conda)
+    config = made.config("queue", {name: made.experiment(name) for name in ("one", "two")})
+    made.jobs = planned(queue.snakemake(made.where, "-n", *config, conda=conda))
+    before = len(queue.cluster.jobs())
+    queue.snakemake(made.where, *config, conda=conda)
+    made.ended = len(queue.cluster.jobs()) - before
+    made.left = planned(queue.snakemake(made.where, "-n", *config, conda=conda))
+    return made
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -68,8 +80,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_each_rule_is_a_job_of_the_queue_and_a_second_run_has_nothing_to_do(run: Run, queue: Queue) -> None:
     assert {"cut_videos", "cache_features", "train_segment", "export_model", "predict", "report"} <= set(run.jobs)
     assert run.ended == sum(count for rule, count in run.jobs.items() if rule not in LOCAL)
-    assert {job["JobState"] for job in queue.cluster.jobs()[: run.ended]} == {"COMPLETED"}
-    assert {job["Partition"] for job in queue.cluster.jobs()[: run.ended]} == {"cpu", "gpu"}
+    jobs = queue.cluster.jobs()[: run.ended]
+    assert {(job["JobState"], job["Partition"]) for job in jobs} == {("COMPLETED", "cpu"), ("COMPLETED", "gpu")}
     assert run.left == {}
     assert (run.results / "report.html").is_file() and (run.results / "metrics.json").is_file()
     entries = files.read_jsonl(run.results / "ledger.jsonl")
@@ -117,18 +129,27 @@ def test_training_interrupted_in_every_way_equals_one_that_was_not(run: Run, que
     long = {"max_steps": STEPS, "steps_per_job": STEPS, "save_steps": 10}
     config = run.config("long", {name: run.experiment("one", **long) for name in ("long", "undisturbed")})
     work = run.results / "work" / "long" / "segment-1"
+
+    def running() -> set[str]:
+        return set(queue.running("rule_train_segment_wildcards_long_1"))
+
+    def started_saving(process: subprocess.Popen[str], earlier: set[str]) -> set[str]:
+        """Waits for a save by another job than those before; returns its id."""
+        before = set(work.glob("checkpoint-*/complete.json")) if earlier else set()
+        wait_until(lambda: set(work.glob("checkpoint-*/complete.json")) - before and running() - earlier, process)
+        return running() - earlier
+
     # The list replaces the profile's. The third attempt has a minute, which leaves 45 s for training.
     ask = ["slurm_partition=gpu", "gpu=1", "mem_mb=64000", "runtime=1 if attempt == 3 else 20"]
     ask = [f"train_segment:{one}" for one in ask]
     with queue.start(
         run.where, "results/tiny/train/long/segment-1", *config, "--set-resources", *ask, conda=run.conda
     ) as process:
-        for signal in ("TERM", "KILL"):
-            before = set(work.glob("checkpoint-*/complete.json"))
-            wait_until(lambda before=before: set(work.glob("checkpoint-*/complete.json")) - before, process)
-            [job] = queue.running("rule_train_segment_wildcards_long_1")
-            queue.cluster.run("scancel", f"--signal={signal}", job)
-            wait_until(lambda job=job: job not in queue.running("rule_train_segment_wildcards_long_1"), process)
+        [job] = started_saving(process, set())
+        queue.cluster.run("scancel", "--signal=TERM", job)
+        wait_until(lambda: job not in running(), process)
+        started_saving(process, {job})
+        os.kill(files.read_json(work / beat.NAME)["pid"], signal.SIGKILL)
         printed, _ = process.communicate(timeout=900)
     assert process.returncode == 0, printed[-6000:]
     entries = [one for one in files.read_jsonl(run.results / "ledger.jsonl") if one["experiment"] == "long"]
@@ -146,7 +167,7 @@ def test_training_interrupted_in_every_way_equals_one_that_was_not(run: Run, que
 def test_a_cancelled_job_ends_the_run_and_without_conda_it_says_where_jobs_run(queue: Queue, tmp_path: Path) -> None:
     """Under sacct Snakemake would wait for ever."""
     where = clone(tmp_path)
-    with queue.start(where, "results/tiny/source/videos/case_9101.mp4", *CONFIG) as process:
+    with queue.start(where, "results/tiny/source/videos/case_9101.mp4", "--configfile", TINY) as process:
         [job, *_] = wait_until(lambda: queue.running("rule_draw_case_wildcards_case_9101"), process)
         queue.cluster.run("scancel", job)
         printed, _ = process.communicate(timeout=300)
