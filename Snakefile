@@ -40,9 +40,6 @@ localrules:
     fetch_weights,
     push_to_hub,
     merge_metrics,
-    merge_qa_quality,
-    preview_qa,
-    qa_preview,
     select_samples,
     correct_samples,
     rate_review,
@@ -77,6 +74,9 @@ rule push:
 
 
 if "qa_preview" in TARGETS:
+
+    localrules:
+        qa_preview,
 
     rule qa_preview:
         input:

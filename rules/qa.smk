@@ -155,6 +155,9 @@ else:
 
 if CONFIG.qa.backend != "annotation":
 
+    localrules:
+        merge_qa_quality,
+
     rule merge_qa_quality:
         input:
             samples=final_samples(),
@@ -181,6 +184,9 @@ if CONFIG.qa.backend != "annotation":
 
 
 if "qa_preview" in TARGETS:
+
+    localrules:
+        preview_qa,
 
     rule preview_qa:
         input:

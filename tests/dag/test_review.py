@@ -13,7 +13,7 @@ from support import clone, planned, snakemake
 
 CONFIG = "tests/dag/tiny.yaml"
 FILE = "corrections.csv"
-AFTER = {"correct_samples", "gather_data", "split_dataset", "organize_videos", "data"}
+AFTER = {"correct_samples", "merge_qa_quality", "gather_data", "split_dataset", "organize_videos", "data"}
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ def test_deleted_clips_and_frames_come_back_when_a_job_needs_them(run: Path) -> 
     shutil.rmtree(run / "results/tiny/cache")
     edit(run / CONFIG, "max_new_tokens: 8", "max_new_tokens: 9")
     jobs = plan(run)
-    assert jobs["predict"] == 3 and jobs["cache_frames"] == 2, "one, its base model, two; three has its own settings"
+    assert jobs["predict"] == 4 and jobs["cache_frames"] == 2, "one, its base model, two, three"
     assert jobs["cut_videos"] == 1, "the other cases' clips are there"
 
 

@@ -166,6 +166,17 @@ def test_the_tables_show_the_counts(run: Path) -> None:
     assert "blind no blind model was trained" in text
 
 
+def test_repeats_are_shown_as_mean_spread_and_each_run(run: Path) -> None:
+    runs = {"good.seed-1": 0.5, "good.seed-2": 0.7}
+    acc = {"mean": 0.6, "sd": 0.1414, "low": 0.5, "high": 0.7, "runs": runs}
+    metrics = json.loads((run / "metrics.json").read_text())
+    repeats = {"good": {"runs": list(runs), "metrics": {"acc": acc}}}
+    write_json(run / "metrics.json", {**metrics, "repeats": repeats})
+    text = Reader(report(run)).text
+    assert "good: 2 repeats. The spread over repeats is no interval" in text
+    assert "Metric Mean SD seed-1 seed-2 acc 60.0 14.1 50.0 70.0" in text
+
+
 def test_the_highest_baseline_without_video_decides(run: Path) -> None:
     set_metrics(run, good=full_entry(1))
     page = figure(report(run), "good")
