@@ -22,7 +22,7 @@ from suture.records import Prediction
 from suture.reporting import dag, inputs, jobs, questions
 from suture.reporting.media import BUDGET, Pictures
 from suture.reporting.page import LARGEST, Page, is_judged, render
-from suture.reporting.samples import MANY_EXPERIMENTS, CaseScore, Gallery, case_scores, gallery
+from suture.reporting.samples import MANY_EXPERIMENTS, CaseScore, Gallery, gallery, illustrate
 from suture.reporting.splits import read_split
 from suture.reviewing import rate
 
@@ -67,13 +67,12 @@ def main(args: argparse.Namespace) -> None:
 def _write(args: argparse.Namespace, output: Path, *, with_words: bool) -> None:
     """Renders the page with less and less room for pictures until it is small enough."""
     metrics = read_metrics(args.metrics)
-    said = _predictions(args)
-    judged = {name: is_judged(entry) for name, entry in metrics["experiments"].items()}
-    cases = {name: case_scores(rows, judged=judged.get(name, True)) for name, rows in said.items()}
+    chosen = _galleries(args, metrics)
     size = 0
     for budget in (BUDGET, BUDGET // 2, BUDGET // 8, 0):
-        pictures = Pictures(args.frames_cache if with_words else [], budget=budget, parts=len(said))
-        galleries = _galleries(said, pictures, judged) if with_words else None
+        pictures = Pictures(args.frames_cache if with_words else [], budget=budget, parts=len(chosen))
+        galleries = [illustrate(one, pictures) for one in chosen] if with_words else None
+        cases = {one.experiment: one.cases for one in chosen}
         html = render(_page(args, metrics, galleries, cases, pictures, with_words=with_words))
         size = len(html.encode())
         if size <= LARGEST:
@@ -117,17 +116,21 @@ def _page(
     )
 
 
-def _predictions(args: argparse.Namespace) -> dict[str, list[Prediction]]:
+def _galleries(args: argparse.Namespace, metrics: dict[str, Any]) -> list[Gallery]:
+    """Reads the predictions, one experiment after the other: of each only what is shown is kept."""
     paths = inputs.named(args.predictions, flag="--predictions")
-    return {name: records.read(path, Prediction) for name, path in sorted(paths.items())}
-
-
-def _galleries(said: dict[str, list[Prediction]], pictures: Pictures, judged: dict[str, bool]) -> list[Gallery]:
-    made = []
-    for name, rows in said.items():
-        pictures.next_part()
-        made.append(gallery(name, rows, pictures, many=len(said) > MANY_EXPERIMENTS, judged=judged.get(name, True)))
-    return made
+    unmeasured = sorted(paths.keys() - metrics["experiments"].keys())
+    if unmeasured:
+        raise InputError(f"--predictions names {unmeasured[0]!r}, which is not measured", where=args.metrics)
+    return [
+        gallery(
+            name,
+            records.read(path, Prediction),
+            many=len(paths) > MANY_EXPERIMENTS,
+            judged=is_judged(metrics["experiments"][name]),
+        )
+        for name, path in sorted(paths.items())
+    ]
 
 
 if __name__ == "__main__":

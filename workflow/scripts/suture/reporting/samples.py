@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,13 +32,14 @@ class ShownTurn:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A sample in the page: its turns in order and a strip of its frames, where there are some."""
+    """A sample in the page: its turns in order and, where there is one, a strip of its clip's frames."""
 
     id: str
     case: str
+    clip: str
     phase: str
     turns: tuple[ShownTurn, ...]
-    strip: Strip | None
+    strip: Strip | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +80,8 @@ def alike(turn: Prediction) -> float:
     return 2 * (said & gold).total() / total if total else 1.0
 
 
-def gallery(
-    experiment: str, predictions: Sequence[Prediction], pictures: Pictures, *, many: bool, judged: bool
-) -> Gallery:
-    """Chooses the samples of an experiment; fewer of each where there are ``many`` experiments."""
+def gallery(experiment: str, predictions: Sequence[Prediction], *, many: bool, judged: bool) -> Gallery:
+    """Chooses the samples of an experiment, yet without pictures; fewer where there are ``many`` experiments."""
     turns: dict[str, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
         turns[prediction.id].append(prediction)
@@ -94,12 +94,22 @@ def gallery(
     return Gallery(
         experiment=experiment,
         judged=judged,
-        wrong=_show(wrong, WRONG // share, pictures, place, _badness),
-        right=_show(right, RIGHT // share, pictures, {}, lambda sample: (0.0, -_likeness(sample))),
+        wrong=_show(wrong, WRONG // share, place, _badness),
+        right=_show(right, RIGHT // share, {}, lambda sample: (0.0, -_likeness(sample))),
         n_wrong=len(wrong),
         n_right=len(right),
         cases=cases,
     )
+
+
+def illustrate(shown: Gallery, pictures: Pictures) -> Gallery:
+    """Gives the samples of an experiment their pictures, as far as the page has room for them."""
+    pictures.next_part()
+
+    def with_strips(samples: Sequence[Shown]) -> tuple[Shown, ...]:
+        return tuple(dataclasses.replace(sample, strip=pictures.strip(sample.clip)) for sample in samples)
+
+    return dataclasses.replace(shown, wrong=with_strips(shown.wrong), right=with_strips(shown.right))
 
 
 def case_scores(predictions: Sequence[Prediction], *, judged: bool) -> tuple[CaseScore, ...]:
@@ -122,7 +132,6 @@ def _badness(sample: Answered) -> tuple[float, float]:
 def _show(
     samples: Sequence[Answered],
     limit: int,
-    pictures: Pictures,
     place: dict[str, int],
     order: Callable[[Answered], tuple[float, float]],
 ) -> tuple[Shown, ...]:
@@ -137,9 +146,9 @@ def _show(
         Shown(
             id=sample[0].id,
             case=sample[0].case,
+            clip=sample[0].clip,
             phase=sample[0].phase,
             turns=tuple(map(_shown_turn, sample)),
-            strip=pictures.strip(sample[0].clip),
         )
         for *_, sample in sorted(ranked)[:limit]
     )
