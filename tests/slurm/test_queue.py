@@ -115,7 +115,7 @@ def test_segments_of_the_queue_equal_one_run_here_that_never_stopped(run: Run) -
         assert [part for part in here if queued[part] != here[part]] == []
 
 
-def wait_until(seen: Callable[[], Any], process: subprocess.Popen[str], timeout: float = 240) -> Any:
+def wait_until(seen: Callable[[], Any], process: subprocess.Popen[str], timeout: float = 600) -> Any:
     until = time.monotonic() + timeout
     while not (found := seen()):
         assert process.poll() is None, f"the run ended too early:\n{process.communicate()[0][-6000:]}"
