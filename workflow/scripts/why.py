@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -106,7 +107,9 @@ def words_of(found: Sequence[Job], folder: Path, allowed: float) -> str:
     following = Counter(job.rule for job in made if not job.causes)
     if following:
         counted = ", ".join(f"{rule} {number}" for rule, number in sorted(following.items()))
-        lines.append(f"made anew because they follow from these: {counted}")
+        lines += textwrap.wrap(
+            f"made anew because they follow from these: {counted}", 100, subsequent_indent="  ", break_on_hyphens=False
+        )
     redone, new = stale.redone(found, folder), stale.first(found, folder)
     lines += ["", f"made anew: results that took about {redone.gpu_hours:.1f} GPU-hours{_unknown(redone)}"]
     lines.append(f"for the first time: training of about {new.gpu_hours:.1f} GPU-hours{_unknown(new)}")

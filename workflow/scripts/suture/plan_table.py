@@ -47,9 +47,13 @@ def _cells(row: Row) -> tuple[str, ...]:
         "?" if row.job_hours is None else about + duration(row.job_hours * 3600),
         duration(row.limit.minutes * 60),
         "-" if pace and not pace.gpus else "?" if row.gpu_hours is None else f"{about}{row.gpu_hours:.3g}",
-        "?" if row.disk_bytes is None else f"{row.disk_bytes / 1e9:.3g}",
+        "?" if row.disk_bytes is None else _gigabytes(row.disk_bytes),
         "?" if row.n_files is None else str(row.n_files),
     )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g}" if size >= 1e7 else "<0.01"
 
 
 def _below(row: Row) -> list[str]:
