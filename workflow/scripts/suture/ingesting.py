@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from suture import files, windows
 from suture.datasets.base import Adapter
@@ -39,7 +39,7 @@ def samples(case: Case, check: Check) -> tuple[list[Sample], list[Rejection]]:
             )
         else:
             reason, detail = problem
-            where = f"{segment.media}, annotation row {segment.row}"
+            where = f"{segment.media}, {segment.place}"
             detail = f"{case.id}, {where}: {detail}"
             rejected.append(Rejection(stage=STAGE, reason=reason, case=case.id, where=where, detail=detail))
     return made, rejected
@@ -81,8 +81,10 @@ def media_under(videos: Path, adapter: Adapter, root: Path) -> Check:
     def check(case: Case, segment: Segment, clip: str) -> tuple[str, str] | None:
         if case.id not in existing:
             existing[case.id] = adapter.case_media(root, videos, case.id)
-        named = {path.relative_to(videos).as_posix() for path in existing[case.id]}
-        if segment.media in named or files.inside(videos, segment.media).is_file():
+        # Sheets often leave out a suffix, or write a name in another case.
+        named = {path.stem.casefold() for path in existing[case.id]}
+        wanted = PurePosixPath(segment.media)
+        if {wanted.stem.casefold(), wanted.name.casefold()} & named or files.inside(videos, segment.media).is_file():
             return None
         return "media_missing", f"no file {segment.media} under {videos.name}/"
 
