@@ -20,7 +20,9 @@ rule predict:
         mem_mb=16000,
         runtime=240,
     params:
-        options=lambda w: to_flags(experiment(w).predict, leave_out={"split"} | experiment(w).predict.without_effect),
+        options=lambda w: to_flags(
+            experiment(w).predict, leave_out={"split", "settings"} | experiment(w).predict.without_effect
+        ),
         video=lambda w: ASKED[w.experiment].video,
         code=lambda w: code("predict", family_module(w)),
     message:

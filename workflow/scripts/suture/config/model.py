@@ -187,6 +187,11 @@ class Predict(Generation):
 
     model_config = ConfigDict(extra="forbid", validate_default=True, strict=True)
 
+    settings: Literal["own", "published"] = Field(
+        "own",
+        description="`published`: the family's published way to answer (`predict.py --settings published --help` shows "
+        "it), where a key here does not say otherwise.",
+    )
     split: Literal["test", "val"] = Field(
         "test", description="Whose questions are asked and scored. The published split of Surgery-SFT has no test set."
     )
@@ -222,6 +227,13 @@ class Predict(Generation):
     def without_effect(self) -> frozenset[str]:
         """Names of the options that this way to answer does not read."""
         return frozenset(Generation.model_fields) if self.choices else frozenset({"normalisation", "score_end"})
+
+
+def _published_generation(family: str, known: dict[str, Any]) -> dict[str, Any]:
+    found = known.get("PUBLISHED", {}).get("generation")
+    if not found:
+        raise ValueError(f"predict.settings: {family} has no published way to answer: leave it out")
+    return dict(found)
 
 
 class Experiment(Section):
@@ -280,8 +292,12 @@ class Experiment(Section):
             return raw  # refused later, with its reason
         if raw.get("family") not in registry.names("model family"):
             return raw
-        defaults = registry.literals("model family", raw["family"]).get("TRAIN_DEFAULTS", {})
-        return {**raw, "train": with_family_defaults(raw["train"], defaults)}
+        known = registry.literals("model family", raw["family"])
+        made = {**raw, "train": with_family_defaults(raw["train"], known.get("TRAIN_DEFAULTS", {}))}
+        asked = raw.get("predict")
+        if isinstance(asked, dict) and asked.get("settings") == "published":
+            made["predict"] = {**_published_generation(raw["family"], known), **asked}
+        return made
 
     @field_validator("family")
     @classmethod
