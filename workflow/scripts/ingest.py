@@ -33,6 +33,12 @@ def parser() -> Parser:
     media = words.add_mutually_exclusive_group()
     media.add_argument("--clips", type=Path, nargs="+", help="clip manifests made by cut_videos.py (.jsonl)")
     media.add_argument("--without-media", action="store_true", help="do not look for media files")
+    words.add_argument(
+        "--questions",
+        choices=("together", "apart"),
+        default="together",
+        help="the questions about a clip are one sample, or one each (default: together)",
+    )
     words.add_argument("--output", type=Path, required=True, help="samples manifest to write (JSON Lines)")
     words.add_argument("--rejected", type=Path, help="what was left out and why (JSON Lines)")
     words.add_argument(
@@ -66,6 +72,8 @@ def main(args: argparse.Namespace) -> None:
         segments += len(case.segments)
         samples += made
         rejected += left_out
+    if args.questions == "apart":
+        samples = ingesting.apart(samples)
     samples.sort(key=lambda sample: sample.id)
     records.check_unique([sample.id for sample in samples], what="sample", where=args.root)
     if args.rejected is not None:

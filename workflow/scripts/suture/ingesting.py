@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from suture import files, windows
 from suture.datasets.base import Adapter
 from suture.records import Case, Clip, Rejection, Sample, Segment
+from suture.windows import sanitise
 
 STAGE = "ingest"
 
@@ -43,6 +45,17 @@ def samples(case: Case, check: Check) -> tuple[list[Sample], list[Rejection]]:
             detail = f"{case.id}, {where}: {detail}"
             rejected.append(Rejection(stage=STAGE, reason=reason, case=case.id, where=where, detail=detail))
     return made, rejected
+
+
+def apart(samples: Sequence[Sample]) -> list[Sample]:
+    """Makes each question a sample of its own: ``<clip>.<kind>``, or ``<clip>.<number>`` where a kind occurs twice."""
+    made = []
+    for sample in samples:
+        kinds = [turn.kind for turn in sample.turns]
+        for number, turn in enumerate(sample.turns, start=1):
+            name = sanitise(turn.kind) if kinds.count(turn.kind) == 1 and sanitise(turn.kind) else str(number)
+            made.append(replace(sample, id=f"{sample.id}.{name}", turns=(turn,)))
+    return made
 
 
 def _clips(case: Case) -> Iterator[tuple[Segment, str]]:

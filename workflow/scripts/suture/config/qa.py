@@ -103,6 +103,11 @@ class QA(BaseModel):
         "drops it, and the share of wrong ones stands in the report.",
         examples=["corrections.csv"],
     )
+    questions: Literal["together", "apart"] = Field(
+        "together",
+        description="With `annotation`: the questions about a clip are one conversation, or each is a sample of its "
+        "own, as in FADA, whose models are asked one at a time.",
+    )
     llm: LLM | None = Field(None, description="The language model of a back end that has one; see `qa.llm.*`.")
 
     @property
@@ -120,6 +125,8 @@ class QA(BaseModel):
                 f"{' and '.join(sorted(unused))} would be ignored: only backend: template and language models "
                 f"write questions"
             )
+        if self.questions == "apart" and self.backend != "annotation":
+            raise ValueError("`questions: apart` would be ignored: it is of backend: annotation")
         if self.first_wording + self.wordings > 4:
             raise ValueError(f"first_wording {self.first_wording} and {self.wordings} wordings: there are 4 in all")
         return self
