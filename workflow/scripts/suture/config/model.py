@@ -45,16 +45,23 @@ def _named(kind: str, name: str) -> str:
 class Draw(Section):
     """Videos drawn here instead of real ones: demo data without a download."""
 
-    kind: Literal["surgery", "annotations"] = Field(
+    kind: Literal["surgery", "annotations", "ultrasound"] = Field(
         "surgery",
         description="`surgery`: invented cases in Cataract-1K's file formats. `annotations`: the polygons of the real "
-        "annotation files under `annotations`, at their times.",
+        "annotation files under `annotations`, at their times. `ultrasound`: invented images in FADA's file formats, "
+        "of each of `categories`.",
     )
     seed: int = Field(7, description="Seed of the drawings; a case is a function of its id, this seed, size and fps.")
     size: int = Field(
         112, ge=32, le=1024, multiple_of=2, description="Width and height of the drawn videos, in pixels."
     )
     fps: int = Field(10, ge=1, le=60, description="Frames a second of the drawn videos.")
+    images: int = Field(40, ge=1, le=999, description="With `ultrasound`: images of each category.")
+
+    @property
+    def dataset(self) -> str:
+        """The adapter that reads what is drawn."""
+        return "fetal_ultrasound" if self.kind == "ultrasound" else "cataract1k"
 
 
 class Cut(Section):
@@ -378,7 +385,7 @@ class Config(Section):
     annotations: str | None = Field(None, description="Root of the dataset's annotation files.")
     videos: str | None = Field(None, description="Root of the dataset's media files.")
     cases: list[Name] | None = Field(
-        None, min_length=1, max_length=3000, description="Cases to use; default: what lies under `annotations`."
+        None, min_length=1, max_length=50_000, description="Cases to use; default: what lies under `annotations`."
     )
     draw: Draw | None = Field(None, description="Draw the videos instead of reading them; see `draw.*`.")
     shards: int = Field(
@@ -403,6 +410,29 @@ class Config(Section):
         description="A run that would make results anew that took more GPU-hours than this stops, and asks for "
         "`--config confirm=yes`. What it would do, and why: `make why`.",
     )
+    categories: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Categories of images to use, where the dataset has some; default: all that are labelled.",
+    )
+    each_category: dict[str, Any] | None = Field(
+        None,
+        description="An experiment for each category, named after it, on its images alone, smallest category first. "
+        "Keys as of `experiments.<name>.*`.",
+    )
+    num_images: int | None = Field(
+        None, ge=1, description="Use so many images of each category, chosen by a stable hash; default: all."
+    )
+    num_epochs: float | None = Field(
+        None,
+        gt=0,
+        description="For all experiments, in place of `train.max_steps`: epochs of the training share of the dataset's "
+        "questions.",
+    )
+    batch_size: int | None = Field(None, ge=1, description="For all experiments, in place of `train.batch_size`.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="For all experiments, in place of `train.learning_rate`."
+    )
     experiments: dict[Name, Experiment] = Field(
         default_factory=dict, description="Experiments by name; see `experiments.<name>.*`."
     )
@@ -422,11 +452,16 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _has_data(self) -> Config:
-        if self.draw is not None and self.dataset != "cataract1k":
-            raise ValueError("`draw` makes Cataract-1K's files: with it, dataset: cataract1k")
+        if self.draw is not None and self.dataset != self.draw.dataset:
+            raise ValueError(f"draw.kind {self.draw.kind} makes files of {self.draw.dataset}: set it as `dataset`")
         if self.draw is not None and self.videos is not None:
             raise ValueError("`draw` makes its own videos: leave out `videos`, or leave out `draw`")
-        if self.draw is not None and self.draw.kind == "surgery":
+        if self.draw is not None and self.draw.kind == "ultrasound":
+            if not self.categories or self.annotations is not None:
+                raise ValueError(
+                    "`draw` makes images of `categories` and their annotations: name the first, leave out the second"
+                )
+        elif self.draw is not None and self.draw.kind == "surgery":
             if not self.cases:
                 raise ValueError("`draw` needs the names of its cases: for example cases: [case_9001, case_9002]")
             if self.annotations is not None:
