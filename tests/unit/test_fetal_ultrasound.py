@@ -96,7 +96,7 @@ def test_what_cannot_be_used_is_told_with_sheet_and_row(tmp_path: Path) -> None:
     images(root / "Fetal Ultrasound" / "femur", ["Femur_1.PNG", "Femur_9.png"])
     images(root / "Fetal Ultrasound" / "Cervix", ["Cervix_1.png", "Cervix_2.png", "Cervix_3.png"])
     samples, left_out = ingested(root)
-    assert [sample["case"] for sample in samples] == ["Abdomen_001", "Abodomen_002", "Abodomen_003", "Femur_1"]
+    assert [sample["case"] for sample in samples] == ["Abdomen_001", "Abdomen_002", "Abdomen_003", "Femur_1"]
     assert {sample["phase"] for sample in samples} == {"Abdomen", "Femur"}
     assert samples[2]["turns"][0]["answer"] == "a b"
     assert [turn["kind"] for turn in samples[3]["turns"]] == [one.kind for one in STANDARD[2:]]
@@ -174,7 +174,10 @@ def test_a_header_below_a_title_several_sheets_and_a_date_for_an_answer(tmp_path
 def test_counts_are_smallest_first_and_of_answered_images(tmp_path: Path) -> None:
     rows = [("Femur", f"Femur_{n}.png", ANSWERS) for n in range(3)] + [("Aorta", "Aorta_1.png", ANSWERS)]
     merged(tmp_path / "all.xlsx", [*rows, rows[0], ("Cervix", "Cervix_1.png", [""] * 8)])
-    assert list(fetal.label_counts(tmp_path).items()) == [("Aorta", 1), ("Femur", 3)]
+    assert list(fetal.label_questions(tmp_path).items()) == [
+        ("Aorta", {"Aorta_1": 8}),
+        ("Femur", {"Femur_0": 8, "Femur_1": 8, "Femur_2": 8}),
+    ]
     assert fetal.case_ids(tmp_path) == ["Aorta_1", "Femur_0", "Femur_1", "Femur_2"]
 
 
@@ -206,9 +209,9 @@ def test_the_published_split_is_kept(tmp_path: Path) -> None:
     listed["test"] = {"Abdomen": [f"Abdomen/{name}" for name in names[3:5]]}
     (tmp_path / "dataset_splits.json").write_text(json.dumps({"metadata": {}, "statistics": {}, "splits": listed}))
     split = fetal.read_split(tmp_path / "dataset_splits.json")
-    assert split == {"Abodomen_000": "train", "Abodomen_001": "train", "Abodomen_002": "train"} | {
-        "Abodomen_003": "test",
-        "Abodomen_004": "test",
+    assert split == {"Abdomen_000": "train", "Abdomen_001": "train", "Abdomen_002": "train"} | {
+        "Abdomen_003": "test",
+        "Abdomen_004": "test",
     }
     listed["val"]["Abdomen"].append(f"Abdomen/{names[0]}")
     (tmp_path / "twice.json").write_text(json.dumps({"splits": listed}))

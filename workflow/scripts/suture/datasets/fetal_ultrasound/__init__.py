@@ -29,7 +29,7 @@ __all__ = [
     "case_ids",
     "case_media",
     "general",
-    "label_counts",
+    "label_questions",
     "read_case",
     "read_split",
 ]
@@ -62,14 +62,14 @@ def case_media(root: Path, videos: Path, case: str) -> list[Path]:
     return sorted(path for path in found if path is not None)
 
 
-def label_counts(root: Path) -> dict[str, int]:
-    """Counts the images of each category that have answers; the smallest category first."""
-    counts: dict[str, set[str]] = {}
-    for case, rows in _by_case(root).items():
-        for row in rows:
-            if row.turns:
-                counts.setdefault(row.category, set()).add(f"{case}/{PurePosixPath(row.image).stem}")
-    return {name: len(found) for name, found in sorted(counts.items(), key=lambda one: (len(one[1]), one[0]))}
+def label_questions(root: Path) -> dict[str, dict[str, int]]:
+    """Counts the answered questions of each case by category; the category with the fewest cases first."""
+    counts: dict[str, dict[str, int]] = {}
+    for case in case_ids(root):
+        for segment in read_case(root, case).segments:
+            of_case = counts.setdefault(segment.label, {})
+            of_case[case] = of_case.get(case, 0) + len(segment.turns)
+    return {name: counts[name] for name in sorted(counts, key=lambda one: (len(counts[one]), one))}
 
 
 def read_case(root: Path, case: str) -> Case:

@@ -53,7 +53,10 @@ def is_misspelt(spelling: str) -> bool:
 
 
 def case_id(category: str, image: str) -> str:
-    """Returns the case of an image that has no patient: ``Abdomen_001``, with the category before it where it lacks.
+    """Returns the case of an image that has no patient: the category, and what tells the image apart in it.
+
+    ``Abdomen_001.png`` of Abdomen is ``Abdomen_001``, and so is ``Abodomen_001.png``;
+    ``7.png`` of Femur is ``Femur_7``. All cases of a category fit ``<category>_*``.
 
     Args:
         category: canonical.
@@ -61,14 +64,12 @@ def case_id(category: str, image: str) -> str:
     """
     stem = PurePosixPath(image.replace("\\", "/")).name
     stem = re.sub(r"\.(png|jpe?g|bmp|tiff?|dcm)$", "", stem, flags=re.IGNORECASE)
-    named = plain(stem).startswith((plain(category), plain(_misspelling_of(category, stem))))
-    return safe(stem if named else f"{category}_{stem}")
-
-
-def _misspelling_of(category: str, stem: str) -> str:
-    """Returns the first words of an image's name where they are the category misspelt, else the category."""
-    head = re.sub(r"[\s_-]*\d+$", "", stem)
-    return head if head and canonical(head) == category else category
+    head = re.match(r"(.*?)[\s_-]*(\d+)$", stem)
+    if head and head[1] and canonical(head[1]) == category:
+        stem = head[2]
+    elif stem.casefold().startswith(f"{category}_".casefold()):
+        stem = stem[len(category) + 1 :]
+    return safe(f"{category}_{stem}")
 
 
 def safe(text: str) -> str:

@@ -40,7 +40,12 @@ def of_category(videos: Path, category: str, others: Iterable[str]) -> dict[str,
         category: canonical.
         others: all categories of the data.
     """
-    there = folders(videos)
+    return _of_category(str(videos), category, tuple(others))
+
+
+@lru_cache(maxsize=64)
+def _of_category(videos: str, category: str, others: tuple[str, ...]) -> dict[str, Path]:
+    there = _folders(videos)
     found: dict[str, Path] = {}
     for name in categories.folder_of(category, there, others):
         found |= {image: path for image, path in there[name].items() if image not in found}
