@@ -282,6 +282,14 @@ def config_of(name):
     return {**WRITTEN, "experiments": {one: WRITTEN["experiments"][one] for one in chain}}
 
 
+def adapter_base(name):
+    """The base model that an experiment's adapters speak through: none where they are merged into it, or none answer."""
+    one = ASKED[name].experiment
+    if one.merge or ASKED[name].model not in (name, ASKED[name].of):
+        return []
+    return base_folder(one.base_key)
+
+
 def split_name(name):
     """The split of an experiment: the run's, or that of its fold."""
     folds = ASKED[name].experiment.folds
@@ -404,7 +412,8 @@ TARGETS = {
     "data": [f"{RUN}/dataset"],
     "plan": [f"{RUN}/plans/probe/{name}.json" for name in CONFIG.experiments]
     + [f"{RUN}/plans/{name}.json" for name in PLANNED],
-    "train": [f"{RUN}/plans/{name}.json" if name in OPEN else f"{RUN}/models/{name}" for name in CONFIG.experiments],
+    "train": [f"{RUN}/plans/{name}.json" if name in OPEN else f"{RUN}/models/{name}" for name in CONFIG.experiments]
+    + [f"{RUN}/outputs/{name}/training_summary.json" for name, one in CONFIG.experiments.items() if one.summary],
     "evaluate": [f"{RUN}/metrics.json"] if CONFIG.experiments else [],
     "report": [f"{RUN}/report.html"] if CONFIG.experiments else [],
     "push": [f"{RUN}/pushed/{name}.json" for name in PUSHED],
@@ -416,4 +425,5 @@ if CONFIG.qa.backend not in ("annotation", "existing"):
 if OPEN:
     # Tables of all experiments come when all are trained.
     TARGETS |= {name: TARGETS["train"] for name in ("evaluate", "report", "push")}
-TARGETS["all"] = [*dict.fromkeys(TARGETS["data"] + TARGETS["report"] + TARGETS["push"])]
+SUMMARIES = [path for path in TARGETS["train"] if path.startswith(f"{RUN}/outputs/")]
+TARGETS["all"] = [*dict.fromkeys(TARGETS["data"] + SUMMARIES + TARGETS["report"] + TARGETS["push"])]

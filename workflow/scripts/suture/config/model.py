@@ -288,6 +288,16 @@ class Experiment(Section):
     folds: list[int] | None = Field(
         None, min_length=1, description="Train and score it once on each of these folds of `split.folds`."
     )
+    merge: bool = Field(
+        True,
+        description="Adapters: merge them into a model of their own. `false`: they are kept alone, a few MB, and are "
+        "used beside their base.",
+    )
+    summary: bool = Field(
+        False,
+        description="Also write `outputs/<name>/` as FADA's notebooks do: final_model/ (adapter and processor) and "
+        "training_summary.json.",
+    )
     push_to_hub: PushToHub | None = Field(
         None, description="Push the scored model to the hub (published: --push_to_hub); the token comes from HF_TOKEN."
     )
@@ -355,6 +365,14 @@ class Experiment(Section):
     def _one_model_is_pushed(self) -> Experiment:
         if self.push_to_hub and max(len(self.seeds or [0]), len(self.folds or [0])) > 1:
             raise ValueError("push_to_hub pushes one model, and `seeds` and `folds` train several; leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _can_stay_apart(self) -> Experiment:
+        if not self.merge and not self.train.adapter:
+            raise ValueError("`merge: false` is about adapters, and all weights are trained: leave it out")
+        if not self.merge and self.push_to_hub:
+            raise ValueError("`push_to_hub` needs the merged model: leave out merge: false")
         return self
 
     @model_validator(mode="after")
@@ -487,6 +505,10 @@ class Config(Section):
                 if before in chain:
                     raise ValueError(f"experiments.{name}.init_from goes round: {' from '.join([*chain, before])}")
                 chain.append(before)
+            if one.init_from and not self.experiments[one.init_from].merge:
+                raise ValueError(
+                    f"experiments.{name}.init_from: {one.init_from!r} has merge: false, and so no weights to start from"
+                )
             if one.init_from and (other := self.experiments[one.init_from].family) != one.family:
                 raise ValueError(
                     f"experiments.{name}.init_from: {one.init_from!r} is of family {other}, not {one.family}"
