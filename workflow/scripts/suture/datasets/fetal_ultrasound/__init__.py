@@ -95,7 +95,7 @@ def read_case(root: Path, case: str) -> Case:
             media = row.image if "/" in row.image else f"{row.folder}/{row.image}"
             segment = Segment(
                 label=row.category,
-                published=row.folder,
+                published="",  # the case's name says the category already
                 media=media,
                 start_s=0.0,
                 end_s=None,
