@@ -220,3 +220,12 @@ def test_an_encoder_decoder_is_refused(folder: Path, tmp_path: Path) -> None:
     Blip2ForConditionalGeneration(config).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="an encoder and a decoder"):
         blip2.load(tmp_path)
+
+
+def test_a_folder_from_before_the_image_token_is_read_too(folder: Path, tmp_path: Path, model: blip2.Blip2) -> None:
+    other = tmp_path / "older"
+    shutil.copytree(folder, other)
+    config = json.loads((other / "config.json").read_text())
+    del config["image_token_index"]
+    (other / "config.json").write_text(json.dumps(config))
+    assert blip2.load(other).encode([TURN], still()).input_ids == model.encode([TURN], still()).input_ids
