@@ -1,7 +1,7 @@
 """The eight standard questions, in full, and how a column's header names one of them.
 
 Wording: FADA's question list (ElyasAmri/fada-v2, src/config/questions.py). The
-published notebooks cut a question at 100 characters; five of these are longer.
+published notebooks cut a question at 100 characters; seven of these are longer.
 """
 
 from __future__ import annotations
