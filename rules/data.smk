@@ -155,7 +155,6 @@ else:
             " {params.options} --clips-dir {params.clips_dir:q} --output {output.clips:q}"
             " --rejected {output.rejected:q} > {log:q} 2>&1"
 
-
     rule collect_clips:
         input:
             clips=lambda w: expand(f"{RUN}/manifests/clips/{{case}}.jsonl", case=cases_of(w.shard)),

@@ -279,7 +279,7 @@ class VisionLanguageModel(ABC):
         """Returns the summed log-probabilities of answers' tokens, [rows, answers], float64, on the CPU."""
         self.model.eval()
         moved = {name: value.to(self.model.device) for name, value in batch.items()}
-        inputs = {**_inputs(moved), "position_ids": self.prompt_positions(moved)}
+        inputs = {**self.inputs(moved), "position_ids": self.prompt_positions(moved)}
         return choice_tree.score(self.model, inputs, answers).cpu()
 
     def prompt_positions(self, batch: Batch) -> torch.Tensor:
