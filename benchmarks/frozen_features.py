@@ -145,7 +145,8 @@ def build(device: str) -> Any:
         image_token_index=tokenizer.convert_tokens_to_ids(blip2.IMAGE),
     )
     torch.manual_seed(0)
-    module = Blip2ForConditionalGeneration(config).to(device)
+    module: Any = Blip2ForConditionalGeneration(config)
+    module.to(device)
     size = {"height": SIDE, "width": SIDE}
     return blip2.Blip2(module, Blip2Processor(BlipImageProcessor(size=size), tokenizer, QUERIES), "")
 
