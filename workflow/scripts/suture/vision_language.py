@@ -219,6 +219,10 @@ class VisionLanguageModel(ABC):
             inputs["mm_encoder_outputs"] = self.fed(batch[FEATURES])
         return inputs
 
+    def text_inputs(self) -> dict[str, Any]:
+        """Returns what the library's model asks for beside tokens where nothing is shown."""
+        return {}
+
     def fed(self, tokens: torch.Tensor) -> dict[str, Any]:
         """Words features as the library's models take what their towers made, [visual tokens of all videos, width]."""
         made: Any = [tokens]
@@ -280,7 +284,7 @@ class VisionLanguageModel(ABC):
         self.model.eval()
         moved = {name: value.to(self.model.device) for name, value in batch.items()}
         inputs = {**self.inputs(moved), "position_ids": self.prompt_positions(moved)}
-        return choice_tree.score(self.model, inputs, answers).cpu()
+        return choice_tree.score(self.model, inputs, answers, beside=self.text_inputs()).cpu()
 
     def prompt_positions(self, batch: Batch) -> torch.Tensor:
         """Returns the positions of a batch of questions, [..., rows, tokens]; those of text, unless a family says."""

@@ -321,14 +321,14 @@ class Blip2(VisionLanguageModel):
     def inputs(self, batch: Batch) -> dict[str, Any]:
         """Returns what the library's model takes; it asks for pixels even where there are none."""
         inputs = super().inputs(batch)
-        inputs.setdefault(PIXELS, None)
-        if inputs[PIXELS] is None and "mm_encoder_outputs" not in inputs:
-            inputs["mm_encoder_outputs"] = self.fed(self._nothing_seen())
+        if PIXELS not in inputs:
+            inputs = {**self.text_inputs(), **inputs}
         return inputs
 
-    def _nothing_seen(self) -> torch.Tensor:
+    def text_inputs(self) -> dict[str, Any]:
+        """Returns no pixels, and that nothing was made of them: without both the library's model runs its towers."""
         embedding: torch.Tensor = self.model.get_input_embeddings().weight
-        return embedding.new_zeros((0, embedding.shape[1]))
+        return {PIXELS: None, "mm_encoder_outputs": self.fed(embedding.new_zeros((0, embedding.shape[1])))}
 
     def loss(self, model: torch.nn.Module, batch: Batch, n_labels: torch.Tensor | int | None) -> torch.Tensor:
         """Cross-entropy of the answers. A tower that is not trained is run without dropout, as for its features."""
