@@ -97,7 +97,7 @@ if STILLS:
         benchmark:
             f"{RUN}/benchmarks/copy_stills/{{shard}}.tsv"
         conda:
-            "../envs/cut_videos.yaml"
+            "../envs/copy_stills.yaml"
         resources:
             mem_mb=2000,
             runtime=60,

@@ -159,7 +159,8 @@ def _check(args: argparse.Namespace) -> None:
     if not args.output and (args.samples or args.media.is_dir()):
         raise InputError("where should the predictions go?", fix="give --output FILE")
     of_choices = [name for name in ("normalisation", "score_end") if getattr(args, name) is not None]
-    if idle := sorted(given_flags(args, Generation)) if args.choices else of_choices:
+    of_writing = [*(["settings"] if args.settings != "own" else []), *sorted(given_flags(args, Generation))]
+    if idle := of_writing if args.choices else of_choices:
         source = "with" if args.choices else "without"
         raise InputError(f"{source} --choices, --{idle[0].replace('_', '-')} would do nothing", fix="leave it out")
 

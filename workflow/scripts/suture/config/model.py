@@ -223,7 +223,9 @@ class Predict(Generation):
     @model_validator(mode="after")
     def _written_or_chosen(self) -> Predict:
         fields = type(self).model_fields
-        idle = [name for name in sorted(self.without_effect) if getattr(self, name) != fields[name].default]
+        # A published way to answer first: it is what set the others.
+        names = sorted(self.without_effect, key=lambda name: (name != "settings", name))
+        idle = [name for name in names if getattr(self, name) != fields[name].default]
         if self.choices and idle:
             raise ValueError(f"with `choices`, `{idle[0]}` would do nothing: no answer is written")
         if idle:
@@ -233,7 +235,8 @@ class Predict(Generation):
     @property
     def without_effect(self) -> frozenset[str]:
         """Names of the options that this way to answer does not read."""
-        return frozenset(Generation.model_fields) if self.choices else frozenset({"normalisation", "score_end"})
+        written = frozenset({"settings", *Generation.model_fields})
+        return written if self.choices else frozenset({"normalisation", "score_end"})
 
 
 def _published_generation(family: str, known: dict[str, Any]) -> dict[str, Any]:
