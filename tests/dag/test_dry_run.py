@@ -118,5 +118,5 @@ def test_each_category_is_in_one_dag_and_can_be_asked_for_alone(fresh: Path) -> 
     alone = snakemake(fresh, "-n", *config, "results/demo-fada/outputs/Femur/training_summary.json")
     assert "Training Femur to step" in alone and "Training Thorax" not in alone
     quick = snakemake(fresh, "-n", "train", *config, "--config", "num_images=5", "num_epochs=1", "batch_size=1")
-    # 5 images x 0.7, all questions about one in one sample
-    assert "Training Femur to step 4\n" in quick and "Training joint to step 11\n" in quick
+    # 5 images x 0.55 (one of them is kept to validate), all questions about one in one sample
+    assert "Training Femur to step 3\n" in quick and "Training joint to step 9\n" in quick

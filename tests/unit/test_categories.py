@@ -56,8 +56,9 @@ def test_the_published_overrides_reach_every_experiment(raw: dict[str, Any]) -> 
     config = resolve(made)
     assert len(config.cases or []) == 5 + 5 + 4
     steps = {name: one.train.max_steps for name, one in config.experiments.items()}
-    # images x 8 questions x 0.8, in steps of 1 x 2
-    assert steps == {"joint": 45, "Standard_NT": 13, "Femur": 16, "Non_standard_NT": 16}
+    # images x 8 questions x 0.5, in steps of 1 x 2: of four images one is kept to validate and one to test
+    assert config.split.fractions == (0.5, 0.25, 0.25)
+    assert steps == {"joint": 28, "Standard_NT": 8, "Femur": 10, "Non_standard_NT": 10}
     assert config.experiments["joint"].train.steps_per_job == 3
     assert {one.train.batch_size for one in config.experiments.values()} == {1}
     assert {one.train.learning_rate for one in config.experiments.values()} == {2e-4}

@@ -42,6 +42,7 @@ def expand(raw: dict[str, Any]) -> dict[str, Any]:
     checked = resolve({key: value for key, value in raw.items() if key != "experiments"})
     found = questions_of(checked)
     chosen = _chosen(checked, found)
+    fractions = _fractions(checked, chosen)
     experiments = copy.deepcopy(raw.get("experiments") or {})
     template = checked.each_category
     for category, cases in chosen.items() if template is not None else ():
@@ -50,8 +51,10 @@ def expand(raw: dict[str, Any]) -> dict[str, Any]:
         experiments[category] = {**copy.deepcopy(template or {}), "cases": _named(category, cases, found)}
     for name, one in experiments.items():
         if isinstance(one, dict) and isinstance(one.get("train"), dict):
-            _override(name, one, checked, chosen)
+            _override(name, one, checked, chosen, fractions[0])
     made = {key: value for key, value in raw.items() if key not in KEYS}
+    if fractions != checked.split.fractions:
+        made["split"] = {**raw.get("split", {}), "fractions": list(fractions)}
     # A drawn dataset's categories say what is drawn.
     if checked.draw is not None:
         made["categories"] = list(found)
@@ -97,6 +100,16 @@ def _chosen(config: Config, found: Questions) -> dict[str, dict[str, int]]:
     return dict(sorted(chosen.items(), key=lambda one: (len(one[1]), one[0])))
 
 
+def _fractions(config: Config, chosen: Mapping[str, Mapping[str, int]]) -> tuple[float, float, float]:
+    """Returns the split's shares; of a few images, such that each category has one to validate and one to test."""
+    others = config.split.fractions[1:]
+    fewest = min(map(len, chosen.values()))
+    if config.num_images is None or fewest < 3 or all(share * fewest >= 1 for share in others if share):
+        return config.split.fractions
+    val, test = (max(share, 1 / fewest) if share else 0.0 for share in others)
+    return 1 - val - test, val, test
+
+
 def _named(category: str, cases: Mapping[str, int], found: Questions) -> list[str]:
     """Names a category's cases by one pattern where that fits no other's, else one by one."""
     pattern = f"{category}_*"
@@ -105,7 +118,9 @@ def _named(category: str, cases: Mapping[str, int], found: Questions) -> list[st
     return [pattern] if alone else list(cases)
 
 
-def _override(name: str, one: dict[str, Any], config: Config, chosen: Mapping[str, Mapping[str, int]]) -> None:
+def _override(
+    name: str, one: dict[str, Any], config: Config, chosen: Mapping[str, Mapping[str, int]], share: float
+) -> None:
     """Puts the settings for all experiments into one of them."""
     train = one["train"]
     for key in ("batch_size", "learning_rate"):
@@ -129,7 +144,7 @@ def _override(name: str, one: dict[str, Any], config: Config, chosen: Mapping[st
     )
     if sum(counts) == 0:
         raise ConfigError(f"experiments.{name}: num_epochs of no image at all", fix="see its `cases`")
-    samples = sum(counts) * config.split.fractions[0]
+    samples = sum(counts) * share
     train["max_steps"] = max(1, math.ceil(round(config.num_epochs * samples / a_step, 6)))
     train["steps_per_job"] = min(train["max_steps"], train.get("steps_per_job") or train["max_steps"])
     # An evaluation after the last step is there in any case.
