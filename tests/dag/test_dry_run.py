@@ -115,7 +115,7 @@ def test_each_category_is_in_one_dag_and_can_be_asked_for_alone(fresh: Path) -> 
     assert jobs["draw_ultrasound"] == 1 and jobs["copy_stills"] == 2 and "cut_videos" not in jobs
     assert jobs["summarise_training"] == jobs["select_samples"] == 3
     assert jobs["predict"] == 6, "each category; the joint model itself, blind, zero-shot"
-    alone = snakemake(fresh, "-n", *config, "results/demo-fada/outputs/Femur/training_summary.json")
+    alone = snakemake(fresh, "-n", "results/demo-fada/outputs/Femur/training_summary.json", *config)
     assert "Training Femur to step" in alone and "Training Thorax" not in alone
     quick = snakemake(fresh, "-n", "train", *config, "--config", "num_images=5", "num_epochs=1", "batch_size=1")
     # 5 images x 0.55 (one of them is kept to validate), all questions about one in one sample
