@@ -155,6 +155,9 @@ else:
             " {params.options} --clips-dir {params.clips_dir:q} --output {output.clips:q}"
             " --rejected {output.rejected:q} > {log:q} 2>&1"
 
+    localrules:
+        collect_clips,
+
     rule collect_clips:
         input:
             clips=lambda w: expand(f"{RUN}/manifests/clips/{{case}}.jsonl", case=cases_of(w.shard)),
