@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cache_features
@@ -21,8 +22,10 @@ import summarise_training
 import train as train_command
 from support import call
 from suture import files
-from suture.drawing import scans
+from suture.drawing import scans, ultrasound
 from suture.errors import InputError
+from suture.leaks import ALIKE
+from suture.perceptual_hash import hashes, likeness
 
 CASES = 8
 
@@ -120,6 +123,16 @@ def test_drawing_is_a_function_of_its_arguments(root: Path, tmp_path: Path) -> N
         assert [n for n in names if (root / n).read_bytes() != (tmp_path / n).read_bytes()] == []
     with pytest.raises(InputError, match=r"cannot draw 'Kidney'.*\n.*Abdomen"):
         call(draw_ultrasound, "--categories", "Kidney", *drawn)
+
+
+def test_images_of_equal_facts_are_no_leak() -> None:
+    """What the gate between splitting and training compares: two pictures of one scan would stop the demo."""
+    drawn = [ultrasound.draw(scans.plan("Femur", number, 7), number, 7, 56) for number in range(1, 81)]
+    frames = np.repeat(np.stack(drawn)[..., None], 3, axis=-1)
+    facts = [scans.plan("Femur", number, 7) for number in range(1, 81)]
+    assert len(set(facts)) < len(facts)
+    near = np.bitwise_count(hashes(frames).bits[:, None] ^ hashes(frames).bits[None]) <= 4
+    assert np.flatnonzero(np.triu(near & (likeness(frames, frames) >= ALIKE), 1)).size == 0
 
 
 def test_adapters_beside_their_base_answer_as_the_merged_model(trained: Path) -> None:
