@@ -156,7 +156,8 @@ def test_the_summary_has_the_published_keys_and_more(trained: Path, tmp_path: Pa
     source = ["--model", trained / name, "--checkpoint", trained / "segment-1", "--ledger", trained / "ledger.jsonl"]
     call(summarise_training, "--experiment", "both", "--base-name", "small", *source, *splits, *made)
     found = files.read_json(tmp_path / "training_summary.json")
-    published = "model category num_images train_samples val_samples test_samples epochs training_time_min final_loss"
+    samples = "num_images train_samples val_samples test_samples"
+    published = f"model category {samples} epochs training_time_min final_loss output_dir"
     assert [found.get(key) for key in published.split()].count(None) == 0
     assert found["num_images"] == 2 * CASES and found["model"] == "small" and found["category"] == "both"
     assert found["epochs"] == pytest.approx(3 * 4 / found["train_samples"], abs=1e-3)
