@@ -13,7 +13,7 @@ from snakemake.logging import logger
 
 from suture import digest, profiles, registry, stale
 from suture.datasets.base import annotation_digest
-from suture.config import publishing, schedule, variants
+from suture.config import categories, publishing, schedule, variants
 from suture.config.features import arithmetic
 from suture.config.flags import to_flags
 from suture.config.load import resolve
@@ -30,6 +30,10 @@ digest.remember(Path(".snakemake/suture/code.json"))
 CONFIRMED = stale.is_yes(config.pop("confirm", None)) or stale.is_yes(os.environ.get("SUTURE_CONFIRM"))
 
 try:
+    # In place: experiments that are made here are the run's as much as those that are written out.
+    EXPANDED = categories.expand(dict(config))
+    config.clear()
+    config.update(EXPANDED)
     REPEATS = variants.repeats(resolve(config))
     # The configuration as written, each repeat an experiment of its own.
     WRITTEN = variants.multiplied(config)
@@ -38,7 +42,7 @@ try:
     # The experiments, and under names of their own what they are compared with.
     ASKED = variants.asked(CONFIG.experiments)
     ADAPTER = registry.dataset(CONFIG.dataset)
-    DRAWN = CONFIG.draw is not None and CONFIG.draw.kind == "surgery"
+    DRAWN = CONFIG.draw is not None and CONFIG.draw.kind != "annotations"
     RUN = f"results/{CONFIG.run}"
     SOURCE = f"{RUN}/source"
     ANNOTATIONS = f"{SOURCE}/annotations" if DRAWN else CONFIG.annotations
@@ -55,6 +59,8 @@ if not (CONFIG.draw or Path(VIDEOS).is_dir()):
 if not CASES:
     raise WorkflowError(f"no case found under {ANNOTATIONS}: is it the folder that dataset '{CONFIG.dataset}' expects?")
 
+# A dataset of single images, each a case: there are thousands, so jobs take shards of them from the first on.
+STILLS = getattr(ADAPTER, "STILLS", False)
 SHARING = CONFIG.sharing or ADAPTER.SHARING
 PUSHED = {name: one.push_to_hub for name, one in CONFIG.experiments.items() if one.push_to_hub}
 for name, wanted in PUSHED.items():
@@ -127,6 +133,8 @@ def shards(pattern):
 @cache
 def annotation_files(case):
     """The annotation files of a case, which stand for its content in every rule that reads it."""
+    if DRAWN and STILLS:
+        return [ANNOTATIONS]
     if DRAWN:
         return [path for name, path in drawn_files(case).items() if name != "video"]
     shared = annotation_digest(ADAPTER, Path(ANNOTATIONS), case) is not None
@@ -156,8 +164,26 @@ def drawn_files(case):
 def media_files(case):
     """The videos of a case. Real ones are `ancient`: media_revision says when their content changes."""
     if CONFIG.draw:
-        return [f"{SOURCE}/videos/{case}.mp4"]
+        return [VIDEOS if STILLS else f"{SOURCE}/videos/{case}.mp4"]
     return [ancient(str(path)) for path in ADAPTER.case_media(Path(ANNOTATIONS), Path(VIDEOS), case)]
+
+
+def shared_files(of_case, shard):
+    """The files of a shard's cases, each once: many share a spreadsheet."""
+    return list(dict.fromkeys(path for case in cases_of(shard) for path in of_case(case)))
+
+
+def stills_revision(shard):
+    """Changes when an image of a shard does, and when one comes or goes."""
+    if CONFIG.draw:
+        return ""
+    named = [f"{path} {media_revision(case)}" for case in cases_of(shard) for path in media_files(case)]
+    return digest.join(*named)
+
+
+def clips_manifest(case):
+    """The manifest that a case's clips are in."""
+    return f"{RUN}/manifests/clips/" + (f"shards/{shard_of(case, CONFIG.shards)}.jsonl" if STILLS else f"{case}.jsonl")
 
 
 def media_revision(case):
@@ -166,7 +192,7 @@ def media_revision(case):
         return 0
 
     def recorded(media):
-        manifest = Path(f"{RUN}/manifests/clips/{case}.jsonl")
+        manifest = Path(clips_manifest(case))
         clips = [json.loads(line) for line in manifest.read_text().splitlines()] if manifest.is_file() else []
         return next((c["source_sha256"] for c in clips if (Path(VIDEOS) / c["source"]) == media), None)
 
@@ -256,6 +282,14 @@ def config_of(name):
     return {**WRITTEN, "experiments": {one: WRITTEN["experiments"][one] for one in chain}}
 
 
+def adapter_base(name):
+    """The base model that an experiment's adapters speak through: none where they are merged into it, or none answer."""
+    one = ASKED[name].experiment
+    if one.merge or ASKED[name].model not in (name, ASKED[name].of):
+        return []
+    return base_folder(one.base_key)
+
+
 def split_name(name):
     """The split of an experiment: the run's, or that of its fold."""
     folds = ASKED[name].experiment.folds
@@ -288,6 +322,8 @@ def baseline_flags(name):
 
 def clip_folders(cases):
     """The clips themselves, of jobs that read them: deleted ones are cut again. Their content is in the manifests."""
+    if STILLS:
+        return [ancient(f"{RUN}/clips/shard-{shard}") for shard in sorted({shard_of(c, CONFIG.shards) for c in cases})]
     return [ancient(f"{RUN}/clips/{case}") for case in cases]
 
 
@@ -376,7 +412,8 @@ TARGETS = {
     "data": [f"{RUN}/dataset"],
     "plan": [f"{RUN}/plans/probe/{name}.json" for name in CONFIG.experiments]
     + [f"{RUN}/plans/{name}.json" for name in PLANNED],
-    "train": [f"{RUN}/plans/{name}.json" if name in OPEN else f"{RUN}/models/{name}" for name in CONFIG.experiments],
+    "train": [f"{RUN}/plans/{name}.json" if name in OPEN else f"{RUN}/models/{name}" for name in CONFIG.experiments]
+    + [f"{RUN}/outputs/{name}/training_summary.json" for name, one in CONFIG.experiments.items() if one.summary],
     "evaluate": [f"{RUN}/metrics.json"] if CONFIG.experiments else [],
     "report": [f"{RUN}/report.html"] if CONFIG.experiments else [],
     "push": [f"{RUN}/pushed/{name}.json" for name in PUSHED],
@@ -388,4 +425,5 @@ if CONFIG.qa.backend not in ("annotation", "existing"):
 if OPEN:
     # Tables of all experiments come when all are trained.
     TARGETS |= {name: TARGETS["train"] for name in ("evaluate", "report", "push")}
-TARGETS["all"] = [*dict.fromkeys(TARGETS["data"] + TARGETS["report"] + TARGETS["push"])]
+SUMMARIES = [path for path in TARGETS["train"] if path.startswith(f"{RUN}/outputs/")]
+TARGETS["all"] = [*dict.fromkeys(TARGETS["data"] + SUMMARIES + TARGETS["report"] + TARGETS["push"])]

@@ -1,6 +1,31 @@
 # Publisher's files to clips, objects and the dataset folder.
 
-if DRAWN:
+if DRAWN and STILLS:
+
+    rule draw_ultrasound:
+        output:
+            annotations=directory(ANNOTATIONS),
+            images=directory(VIDEOS),
+        log:
+            f"{RUN}/logs/draw_ultrasound.log",
+        benchmark:
+            f"{RUN}/benchmarks/draw_ultrasound.tsv"
+        conda:
+            "../envs/draw_ultrasound.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "fps"})),
+            categories=CONFIG.categories,
+            code=code("draw_ultrasound"),
+        message:
+            "Drawing ultrasound images"
+        shell:
+            "exec python workflow/scripts/draw_ultrasound.py --categories {params.categories:q} {params.options}"
+            " --annotations {output.annotations:q} --output {output.images:q} > {log:q} 2>&1"
+
+elif DRAWN:
 
     rule draw_case:
         output:
@@ -18,7 +43,7 @@ if DRAWN:
             mem_mb=1000,
             runtime=10,
         params:
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size"})),
+            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size", "images"})),
             size=[CONFIG.draw.size, CONFIG.draw.size],
             code=code("draw_case"),
         message:
@@ -46,7 +71,7 @@ elif CONFIG.draw:
             runtime=10,
         params:
             like=lambda w: ANNOTATIONS,
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size"})),
+            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size", "images"})),
             size=[CONFIG.draw.size, CONFIG.draw.size],
             code=code("draw_case", DATASET_MODULE),
         message:
@@ -56,64 +81,106 @@ elif CONFIG.draw:
             " --like {params.like:q} --video {output.video:q} > {log:q} 2>&1"
 
 
-rule cut_videos:
-    input:
-        annotations=lambda w: annotation_files(w.case),
-        videos=lambda w: media_files(w.case),
-    output:
-        clips=f"{RUN}/manifests/clips/{{case}}.jsonl",
-        rejected=f"{RUN}/manifests/clips/{{case}}.rejected.jsonl",
-        media=directory(f"{RUN}/clips/{{case}}"),
-    log:
-        f"{RUN}/logs/cut_videos/{{case}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/cut_videos/{{case}}.tsv"
-    conda:
-        "../envs/cut_videos.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    params:
-        annotations=lambda w: ANNOTATIONS,
-        videos=lambda w: VIDEOS,
-        adapter=CONFIG.dataset,
-        clips_dir=lambda w: f"{RUN}/clips",
-        options=to_flags(CONFIG.cut),
-        revision=lambda w: media_revision(w.case),
-        rows=lambda w: annotation_rows(w.case),
-        code=code("cut_videos", DATASET_MODULE),
-    message:
-        "Cutting {wildcards.case} into clips"
-    shell:
-        "exec python workflow/scripts/cut_videos.py --adapter {params.adapter}"
-        " --annotations {params.annotations:q} --videos {params.videos:q} --cases {wildcards.case:q}"
-        " {params.options} --clips-dir {params.clips_dir:q} --output {output.clips:q}"
-        " --rejected {output.rejected:q} > {log:q} 2>&1"
+if STILLS:
 
+    # Thousands of images: a job takes a shard of them, and what is theirs is in one folder.
+    rule copy_stills:
+        input:
+            annotations=lambda w: shared_files(annotation_files, w.shard),
+            images=lambda w: shared_files(media_files, w.shard) if DRAWN else [],
+        output:
+            clips=f"{RUN}/manifests/clips/shards/{{shard}}.jsonl",
+            rejected=f"{RUN}/manifests/clips/shards/{{shard}}.rejected.jsonl",
+            media=directory(f"{RUN}/clips/shard-{{shard}}"),
+        log:
+            f"{RUN}/logs/copy_stills/{{shard}}.log",
+        benchmark:
+            f"{RUN}/benchmarks/copy_stills/{{shard}}.tsv"
+        conda:
+            "../envs/copy_stills.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            annotations=lambda w: ANNOTATIONS,
+            videos=lambda w: VIDEOS,
+            adapter=CONFIG.dataset,
+            clips_dir=lambda w: f"{RUN}/clips",
+            cases=lambda w: cases_of(w.shard),
+            within=subpath(output.media, basename=True),
+            media=lambda w: stills_revision(w.shard),
+            rows=lambda w: annotation_rows(*cases_of(w.shard)),
+            code=code("cut_videos", DATASET_MODULE),
+        message:
+            "Copying the images of shard {wildcards.shard}"
+        shell:
+            "exec python workflow/scripts/cut_videos.py --adapter {params.adapter}"
+            " --annotations {params.annotations:q} --videos {params.videos:q} --cases {params.cases:q}"
+            " --clips-dir {params.clips_dir:q} --within {params.within:q} --output {output.clips:q}"
+            " --rejected {output.rejected:q} > {log:q} 2>&1"
 
-rule collect_clips:
-    input:
-        clips=lambda w: expand(f"{RUN}/manifests/clips/{{case}}.jsonl", case=cases_of(w.shard)),
-        rejected=lambda w: expand(f"{RUN}/manifests/clips/{{case}}.rejected.jsonl", case=cases_of(w.shard)),
-    output:
-        clips=f"{RUN}/manifests/clips/shards/{{shard}}.jsonl",
-        rejected=f"{RUN}/manifests/clips/shards/{{shard}}.rejected.jsonl",
-    log:
-        f"{RUN}/logs/collect_clips/{{shard}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/collect_clips/{{shard}}.tsv"
-    conda:
-        "../envs/collect_clips.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        code=code("collect_clips"),
-    message:
-        "Collecting the clips of shard {wildcards.shard}"
-    shell:
-        "exec python workflow/scripts/collect_clips.py --clips {input.clips:q} --rejected {input.rejected:q}"
-        " --output {output.clips:q} --output-rejected {output.rejected:q} > {log:q} 2>&1"
+else:
+
+    rule cut_videos:
+        input:
+            annotations=lambda w: annotation_files(w.case),
+            videos=lambda w: media_files(w.case),
+        output:
+            clips=f"{RUN}/manifests/clips/{{case}}.jsonl",
+            rejected=f"{RUN}/manifests/clips/{{case}}.rejected.jsonl",
+            media=directory(f"{RUN}/clips/{{case}}"),
+        log:
+            f"{RUN}/logs/cut_videos/{{case}}.log",
+        benchmark:
+            f"{RUN}/benchmarks/cut_videos/{{case}}.tsv"
+        conda:
+            "../envs/cut_videos.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            annotations=lambda w: ANNOTATIONS,
+            videos=lambda w: VIDEOS,
+            adapter=CONFIG.dataset,
+            clips_dir=lambda w: f"{RUN}/clips",
+            options=to_flags(CONFIG.cut),
+            revision=lambda w: media_revision(w.case),
+            rows=lambda w: annotation_rows(w.case),
+            code=code("cut_videos", DATASET_MODULE),
+        message:
+            "Cutting {wildcards.case} into clips"
+        shell:
+            "exec python workflow/scripts/cut_videos.py --adapter {params.adapter}"
+            " --annotations {params.annotations:q} --videos {params.videos:q} --cases {wildcards.case:q}"
+            " {params.options} --clips-dir {params.clips_dir:q} --output {output.clips:q}"
+            " --rejected {output.rejected:q} > {log:q} 2>&1"
+
+    localrules:
+        collect_clips,
+
+    rule collect_clips:
+        input:
+            clips=lambda w: expand(f"{RUN}/manifests/clips/{{case}}.jsonl", case=cases_of(w.shard)),
+            rejected=lambda w: expand(f"{RUN}/manifests/clips/{{case}}.rejected.jsonl", case=cases_of(w.shard)),
+        output:
+            clips=f"{RUN}/manifests/clips/shards/{{shard}}.jsonl",
+            rejected=f"{RUN}/manifests/clips/shards/{{shard}}.rejected.jsonl",
+        log:
+            f"{RUN}/logs/collect_clips/{{shard}}.log",
+        benchmark:
+            f"{RUN}/benchmarks/collect_clips/{{shard}}.tsv"
+        conda:
+            "../envs/collect_clips.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            code=code("collect_clips"),
+        message:
+            "Collecting the clips of shard {wildcards.shard}"
+        shell:
+            "exec python workflow/scripts/collect_clips.py --clips {input.clips:q} --rejected {input.rejected:q}"
+            " --output {output.clips:q} --output-rejected {output.rejected:q} > {log:q} 2>&1"
 
 
 rule describe_objects:

@@ -4,6 +4,7 @@
 rule predict:
     input:
         model=lambda w: f"{RUN}/models/{ASKED[w.experiment].model}",
+        base=lambda w: adapter_base(w.experiment),
         samples=lambda w: samples_of(w.experiment, experiment(w).predict.split),
         frames=lambda w: frames_cache(w.experiment),
         arrays=lambda w: frames_arrays(w.experiment),
@@ -20,13 +21,17 @@ rule predict:
         mem_mb=16000,
         runtime=240,
     params:
-        options=lambda w: to_flags(experiment(w).predict, leave_out={"split"} | experiment(w).predict.without_effect),
+        # Adapters that are not merged speak through their base.
+        model=lambda w, input: f"{input.base} --adapter {input.model}" if input.base else input.model,
+        options=lambda w: to_flags(
+            experiment(w).predict, leave_out={"split", "settings"} | experiment(w).predict.without_effect
+        ),
         video=lambda w: ASKED[w.experiment].video,
         code=lambda w: code("predict", family_module(w)),
     message:
         "Asking {wildcards.experiment} the questions"
     shell:
-        "exec python workflow/scripts/predict.py --model {input.model:q} --samples {input.samples:q}"
+        "exec python workflow/scripts/predict.py --model {params.model} --samples {input.samples:q}"
         " --frames-cache {input.frames:q} --video {params.video} {params.options} --output {output.predictions:q} > {log:q} 2>&1"
 
 

@@ -24,15 +24,18 @@ if CONFIG.qa.backend == "annotation":
             runtime=30,
         params:
             annotations=lambda w: ANNOTATIONS,
+            videos=lambda w: VIDEOS,
             adapter=CONFIG.dataset,
             cases=lambda w: cases_of(w.shard),
+            questions=CONFIG.qa.questions,
             rows=lambda w: annotation_rows(*cases_of(w.shard)),
             code=code("ingest", DATASET_MODULE),
         message:
             "Reading the publisher's questions of shard {wildcards.shard}"
         shell:
             "exec python workflow/scripts/ingest.py --adapter {params.adapter} --root {params.annotations:q}"
-            " --cases {params.cases:q} --clips {input.clips:q} --allow-empty --output {output.samples:q}"
+            " --videos {params.videos:q} --cases {params.cases:q} --clips {input.clips:q} --allow-empty"
+            " --questions {params.questions} --output {output.samples:q}"
             " --rejected {output.rejected:q} > {log:q} 2>&1"
 
 elif CONFIG.qa.backend == "existing":

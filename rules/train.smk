@@ -95,12 +95,47 @@ rule export_model:
         mem_mb=16000,
         runtime=60,
     params:
+        merge=lambda w: "" if experiment(w).merge else "--no-merge",
         code=lambda w: code("export_model", family_module(w)),
     message:
         "Exporting the model of {wildcards.experiment}"
     shell:
         "exec python workflow/scripts/export_model.py --base {input.base:q}"
-        " --checkpoint {input.checkpoint:q} --output {output.model:q} > {log:q} 2>&1"
+        " --checkpoint {input.checkpoint:q} {params.merge} --output {output.model:q} > {log:q} 2>&1"
+
+
+# What FADA's notebooks leave behind for each category; asked for by the experiments that have `summary`.
+rule summarise_training:
+    input:
+        model=f"{RUN}/models/{{experiment}}",
+        checkpoint=lambda w: f"{RUN}/train/{w.experiment}/segment-{segments(w.experiment)}",
+        train=lambda w: samples_of(w.experiment, "train"),
+        val=lambda w: samples_of(w.experiment, "val"),
+        test=lambda w: samples_of(w.experiment, "test"),
+    output:
+        model=directory(f"{RUN}/outputs/{{experiment}}/final_model"),
+        summary=f"{RUN}/outputs/{{experiment}}/training_summary.json",
+    log:
+        f"{RUN}/logs/summarise_training/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/summarise_training/{{experiment}}.tsv"
+    conda:
+        "../envs/summarise_training.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        # No input: each job adds a line to it.
+        ledger=f"{RUN}/ledger.jsonl",
+        named=lambda w: base_folder(experiment(w).base_key) if experiment(w).init_from else experiment(w).model,
+        code=code("summarise_training"),
+    message:
+        "Summing up the training of {wildcards.experiment}"
+    shell:
+        "exec python workflow/scripts/summarise_training.py --experiment {wildcards.experiment} --model {input.model:q}"
+        " --checkpoint {input.checkpoint:q} --base-name {params.named:q} --train {input.train:q} --val {input.val:q}"
+        " --test {input.test:q} --ledger {params.ledger:q} --output-model {output.model:q}"
+        " --output {output.summary:q} > {log:q} 2>&1"
 
 
 # Asked for by the experiments that have `push_to_hub`. The token comes from the environment variable HF_TOKEN.

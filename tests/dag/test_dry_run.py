@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fetal_sheets import ANSWERS, merged
 from support import ROOT, clone, planned, snakemake
+from suture.config import categories
 
 CONFIGS = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("config/*.yaml"), *ROOT.glob("config/demo/*.yaml")])
+
+
+FETAL = ["Femur", "Aorta"]
+"""Categories of the sheets that stand for FADA's, which cannot be shipped."""
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +81,15 @@ def test_a_config_file_runs_its_own_experiments_and_no_others(fresh: Path, catar
     """Snakemake merges config files; the demo's experiments must not join those of another run."""
     raw = yaml.safe_load((fresh / config).read_text())
     override: list[object] = []
-    if raw.get("draw", {}).get("kind") != "surgery":
-        override = ["--config", f"annotations={cataract1k}"]
+    annotations, videos = cataract1k, cataract1k
+    if raw["dataset"] == "fetal_ultrasound":
+        annotations = videos = fresh / "sheets"
+        merged(annotations / "all.xlsx", [(name, f"{n}.png", ANSWERS) for name in FETAL for n in range(5)])
+    if raw.get("draw", {}).get("kind", "annotations") == "annotations":
+        override = ["--config", f"annotations={annotations}"]
     if "draw" not in raw:
-        override.append(f"videos={cataract1k}")
+        override.append(f"videos={videos}")
+    raw = categories.expand({**raw, "annotations": str(annotations), "videos": str(videos)} if override else raw)
     printed = snakemake(fresh, "-n", "train", "--configfile", config, *override)
     for name, experiment in raw["experiments"].items():
         assert f"Exporting the model of {name}\n" in printed
@@ -95,3 +106,17 @@ def test_a_mistyped_key_stops_the_run_with_the_right_one(fresh: Path) -> None:
 def test_an_unknown_dataset_names_those_that_are_there(fresh: Path) -> None:
     printed = snakemake(fresh, "-n", "--config", "dataset=cataract1", code=1)
     assert "unknown dataset adapter 'cataract1'; did you mean 'cataract1k'?" in printed
+
+
+def test_each_category_is_in_one_dag_and_can_be_asked_for_alone(fresh: Path) -> None:
+    """FADA's quick run: five images and one epoch, a model for each category and one over all."""
+    config = ["--configfile", "config/demo/fada.yaml"]
+    jobs = planned(snakemake(fresh, "-n", *config))
+    assert jobs["draw_ultrasound"] == 1 and jobs["copy_stills"] == 2 and "cut_videos" not in jobs
+    assert jobs["summarise_training"] == jobs["select_samples"] == 3
+    assert jobs["predict"] == 6, "each category; the joint model itself, blind, zero-shot"
+    alone = snakemake(fresh, "-n", "results/demo-fada/outputs/Femur/training_summary.json", *config)
+    assert "Training Femur to step" in alone and "Training Thorax" not in alone
+    quick = snakemake(fresh, "-n", "train", *config, "--config", "num_images=5", "num_epochs=1", "batch_size=1")
+    # 5 images x 0.55 (one of them is kept to validate), all questions about one in one sample
+    assert "Training Femur to step 3\n" in quick and "Training joint to step 9\n" in quick

@@ -45,7 +45,7 @@ def test_an_unknown_key_names_the_nearest_right_one() -> None:
 
 
 def test_an_unknown_key_like_no_other_lists_what_is_there() -> None:
-    assert "draw.zzz is not a key; here are: fps, kind, seed, size" in refusal(draw__zzz=1)
+    assert "draw.zzz is not a key; here are: fps, images, kind, seed, size" in refusal(draw__zzz=1)
 
 
 def test_a_wrong_value_shows_what_is_allowed_and_a_right_line() -> None:
@@ -92,7 +92,7 @@ def test_flags_carry_a_section_to_a_command_and_back() -> None:
         ("experiments__qwen-small__model", "Qwen/Qwen2.5-VL-7B-Instruct", "a hub model needs its commit:  revision:"),
         ("experiments__qwen-small__revision", "abc", "`revision` is of a hub model"),
         ("dataset", "cataract", "unknown dataset adapter 'cataract'; did you mean 'cataract1k'?"),
-        ("dataset", "table", "`draw` makes Cataract-1K's files"),
+        ("dataset", "table", "draw.kind surgery makes files of cataract1k: set it as `dataset`"),
         ("cases", [], "cases: [] is not allowed"),
         ("cases", ["case_9001", "case_9002", "case_9001"], "case_9001 is named twice"),
         ("shards", "2", 'shards: "2" is not allowed'),
@@ -114,6 +114,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(key: str, value: objec
     ("given", "words"),
     [
         ({"choices": "labels.json", "temperature": 0.5}, "with `choices`, `temperature` would do nothing"),
+        ({"choices": "labels.json", "settings": "published"}, "with `choices`, `settings` would do nothing"),
         ({"normalisation": "mean"}, "`normalisation` would do nothing without `choices`"),
         ({"score_end": False}, "`score_end` would do nothing without `choices`"),
     ],

@@ -77,6 +77,18 @@ def answers(model: VideoModel, prompts: Sequence[Example], seeds: Sequence[int],
     return model.generate(batch, Generation(**{"max_new_tokens": 12, **settings}), seeds)
 
 
+def placeholder(model: VideoModel) -> int:
+    """The token that stands for what is shown."""
+    found: int = getattr(model.model.config, model.placeholder)  # type: ignore[attr-defined]
+    return found
+
+
+def pixels(batch: dict[str, Any]) -> str:
+    """The name under which the library's model takes what is shown."""
+    (name,) = (name for name in batch if name.startswith("pixel_values"))
+    return name
+
+
 def tokenizer(model: VideoModel) -> Any:
     return model.tokenizer  # type: ignore[attr-defined]
 
@@ -107,8 +119,9 @@ def test_labels_are_the_templates_own_assistant_mask(model: VideoModel, turns: t
         chat(model, turns), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )
     masked = [i if m else -100 for i, m in zip(own["input_ids"], own["assistant_masks"], strict=True)]
-    opening = tokenizer(model)("").input_ids  # what a text starts with, in no template
-    example, place = model.encode(turns, video()), model.model.config.video_token_id
+    # What a text starts with, where the template does not say it.
+    opening = [] if tokenizer(model).bos_token_id in own["input_ids"] else tokenizer(model)("").input_ids
+    example, place = model.encode(turns, video()), placeholder(model)
     at, count = own["input_ids"].index(place), example.input_ids.count(place)
     assert count > 8
     assert example.input_ids == [*opening, *own["input_ids"][:at], *[place] * count, *own["input_ids"][at + 1 :]]
@@ -121,6 +134,8 @@ def test_labels_are_the_templates_own_assistant_mask(model: VideoModel, turns: t
 
 @pytest.mark.parametrize("n", [1, 5, 8])
 def test_inputs_equal_those_of_the_librarys_processor(model: VideoModel, folder: Path, n: int) -> None:
+    if not hasattr(model.processor, "video_processor"):  # type: ignore[attr-defined]
+        pytest.skip("its processor takes images alone: see the family's own tests")
     shown = video(n)
     theirs = AutoProcessor.from_pretrained(folder)(
         text=[tokenizer(model).apply_chat_template(chat(model, TURNS), tokenize=False)],
@@ -152,10 +167,10 @@ def test_the_answer_asked_for_is_not_in_the_prompt(model: VideoModel) -> None:
 def test_loss_and_gradients_are_the_librarys(model: VideoModel, folder: Path) -> None:
     original = AutoModelForImageTextToText.from_pretrained(folder)
     batch = model.collate([model.encode(TURNS, video()), model.encode(TURNS[:1], video(seed=1, seconds=0.3))])
-    frames = batch["pixel_values_videos"]
+    frames = batch[pixels(batch)]
     if frames.ndim == 5:  # the library wants videos of one length in a batch of their own
         frames = frames.unflatten(1, (2, 8)).flatten(0, 1)
-    theirs = original(**{**batch, "pixel_values_videos": frames}).loss
+    theirs = original(**{**batch, pixels(batch): frames}).loss
     theirs.backward()
     ours = model.loss(model.model, batch, None)
     ours.backward()
@@ -232,7 +247,7 @@ def test_features_stand_for_frames_to_the_bit(model: VideoModel) -> None:
     model.model.eval()
     for one, other in zip(live, fed, strict=True):
         batches = [model.collate([example]) for example in (one, other)]
-        assert "pixel_values_videos" not in batches[1]
+        assert not any(name.startswith("pixel_values") for name in batches[1])
         losses = [model.loss(model.model, batch, None) for batch in batches]
         assert losses[0].item() == losses[1].item()
     for pack in (False, True):
@@ -333,9 +348,11 @@ def test_the_published_model_has_the_same_parts(model: VideoModel) -> None:
         return {re.sub(r"\d+", "0", name) for name, _ in module.named_parameters()} - {"lm_head.weight"}  # tied here
 
     assert names(published) == names(model.model)
-    assert sum(parameter.numel() for parameter in published.parameters()) > 7e9
+    if hasattr(published, "model"):  # the library's default for BLIP-2 has a smaller language model than the published
+        assert sum(parameter.numel() for parameter in published.parameters()) > 7e9
     assert {tower_of(name, model.towers) for name, _ in published.named_parameters()} == set(model.towers)
-    assert published.get_submodule(model.language_model) is published.model.language_model
+    assert isinstance(published.get_submodule(model.language_model), torch.nn.Module)
+    assert set(model.towers["vision"]) <= {n for n, _ in published.named_modules()}
 
 
 def test_published_defaults_are_options_there_are(name: str) -> None:
@@ -379,6 +396,6 @@ def test_the_system_prompt_is_the_one_stored_with_the_model(name: str, folder: P
     given = registry.family(name).load(other, "Be exact.")
     said = tokenizer(given).decode(given.encode(TURNS, None).input_ids)
     assert "Be exact." in said[:60]
-    (other / "suture.json").write_text(json.dumps({"schema": 1, "family": "blip2", "system_prompt": ""}))
-    with pytest.raises(InputError, match=f"family 'blip2', not '{name}'"):
+    (other / "suture.json").write_text(json.dumps({"schema": 1, "family": "another", "system_prompt": ""}))
+    with pytest.raises(InputError, match=f"family 'another', not '{name}'"):
         registry.family(name).load(other)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from suture import cases, files, records, registry
@@ -53,6 +54,7 @@ def parser() -> Parser:
     )
     p.add_argument("--output", type=Path, required=True, help="clips.jsonl or clips.csv")
     p.add_argument("--clips-dir", type=Path, help="folder for the clips; each case gets a folder in it")
+    p.add_argument("--within", metavar="NAME", help="put the cases' folders into this folder of --clips-dir")
     p.add_argument("--rejected", type=Path, help="write what was left out here, as JSON Lines")
     p.add_argument("--max-rejected", type=share, default=1.0, help="largest share of planned clips that may be lost")
     return p
@@ -76,9 +78,9 @@ def main(args: argparse.Namespace) -> None:
         if not args.plan_only:
             media = find_media(adapter, args.annotations, args.videos, case, (clip.media for clip in plan))
             # A case without a clip gets its folder too: who asked for the case finds that there is nothing.
-            with files.atomic_dir(files.inside(args.clips_dir, case)) as folder:
+            with files.atomic_dir(files.inside(args.clips_dir, f"{args.within or '.'}/{case}")) as folder:
                 made, failed = cut_case(case, plan, media, args.videos, folder, check=args.check, bar=len(chosen) == 1)
-            clips += made
+            clips += [replace(one, path=f"{args.within}/{one.path}") for one in made] if args.within else made
             rejected += failed
             lost += len(failed)
     if args.rejected:

@@ -22,12 +22,18 @@ def parser() -> Parser:
     p.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="output of the last train.py segment")
     p.add_argument("--base", type=Path, required=True, metavar="DIR", help="base model of that training")
     p.add_argument("--output", type=Path, required=True, metavar="DIR", help="model folder to write")
+    p.add_argument(
+        "--merge",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="merge adapters into the base; else they are written alone, with the processor",
+    )
     p.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads for merging adapters")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    print(export(args.checkpoint, args.base, args.output, threads=args.threads))
+    print(export(args.checkpoint, args.base, args.output, threads=args.threads, merge=args.merge))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from suture import cases, gathering, ingesting, records, registry
 from suture.cli import Parser, run, share
+from suture.datasets.base import general_rejections
 from suture.errors import InputError
 from suture.progress import progress
 from suture.records import Clip, Rejection, Sample
@@ -28,10 +29,16 @@ def parser() -> Parser:
     words.add_argument("--adapter", required=True, help="dataset adapter, e.g. table")
     words.add_argument("--root", type=Path, required=True, help="root of the annotation files; for table also a CSV")
     words.add_argument("--cases", nargs="+", help="cases to read (default: all)")
+    words.add_argument("--videos", type=Path, help="root of the media files (default: the folder of --root)")
     media = words.add_mutually_exclusive_group()
-    media.add_argument("--videos", type=Path, help="root of the media files (default: the folder of --root)")
     media.add_argument("--clips", type=Path, nargs="+", help="clip manifests made by cut_videos.py (.jsonl)")
     media.add_argument("--without-media", action="store_true", help="do not look for media files")
+    words.add_argument(
+        "--questions",
+        choices=("together", "apart"),
+        default="together",
+        help="the questions about a clip are one sample, or one each (default: together)",
+    )
     words.add_argument("--output", type=Path, required=True, help="samples manifest to write (JSON Lines)")
     words.add_argument("--rejected", type=Path, help="what was left out and why (JSON Lines)")
     words.add_argument(
@@ -47,16 +54,17 @@ def main(args: argparse.Namespace) -> None:
     adapter = registry.dataset(args.adapter)
     if not args.root.exists():
         raise InputError("file or folder not found", where=args.root)
+    if args.without_media and args.videos is not None:
+        raise InputError("--videos would do nothing: with --without-media no media is looked for", fix="leave one out")
     if args.clips is not None:
         check = ingesting.cut_clips([clip for path in args.clips for clip in records.read(path, Clip)])
     elif args.without_media:
         check = ingesting.any_media()
     else:
-        folder = args.root if args.root.is_dir() else args.root.parent
-        check = ingesting.media_under(args.videos or folder, adapter, args.root)
+        check = ingesting.media_under(_videos(args), adapter, args.root)
     names = cases.chosen(adapter, args.root, args.cases)
     samples: list[Sample] = []
-    rejected: list[Rejection] = []
+    rejected: list[Rejection] = general_rejections(adapter, args.root, None if args.without_media else _videos(args))
     segments = 0
     for name in progress(names, what="reading", unit="case"):
         case = cases.read_case(adapter, args.root, name, command="ingest")
@@ -64,6 +72,8 @@ def main(args: argparse.Namespace) -> None:
         segments += len(case.segments)
         samples += made
         rejected += left_out
+    if args.questions == "apart":
+        samples = ingesting.apart(samples)
     samples.sort(key=lambda sample: sample.id)
     records.check_unique([sample.id for sample in samples], what="sample", where=args.root)
     if args.rejected is not None:
@@ -87,6 +97,11 @@ def main(args: argparse.Namespace) -> None:
     records.write(args.output, samples)
     turns = sum(len(sample.turns) for sample in samples)
     print(f"{len(samples)} samples with {turns} questions from {len(names)} cases; left out: {reasons or 'nothing'}")
+
+
+def _videos(args: argparse.Namespace) -> Path:
+    folder: Path = args.root if args.root.is_dir() else args.root.parent
+    return args.videos or folder
 
 
 if __name__ == "__main__":

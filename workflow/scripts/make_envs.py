@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from suture import digest, files
+from suture import digest, files, registry
 from suture.cli import Parser, run
 from suture.errors import SutureError
 
@@ -25,7 +25,11 @@ OF_MODULES = {"torch.utils.tensorboard": "tensorboard"}
 FROM_CONDA = {"imageio-ffmpeg": "ffmpeg=7.1"}
 
 # Modules found by name at run time; whoever reaches such a call needs what any of them imports.
-BY_NAME = {"registry.family(": "models", "registry.task(": "tasks"}
+BY_NAME = {
+    "registry.dataset(": "dataset adapter",
+    "registry.family(": "model family",
+    "registry.task(": "task",
+}
 
 # A command that starts a second Snakemake needs it, and what the Snakefile imports.
 SNAKEMAKE = '"-m", "snakemake"'
@@ -70,9 +74,7 @@ def distributions(command: str) -> list[str]:
         if SNAKEMAKE in source:
             third_party.add("snakemake")
             waiting += imports_of_snakefile()
-        for call, folder in BY_NAME.items():
-            if call in source and module != "suture.registry":
-                waiting += [f"suture.{folder}.{p.stem}" for p in (digest.SCRIPTS / "suture" / folder).glob("*.py")]
+        waiting += found_by_name(source)
         for name in digest.imports(path):
             top = name.split(".")[0]
             if top == "suture":
@@ -92,11 +94,19 @@ def distributions(command: str) -> list[str]:
     return sorted(found)
 
 
+def found_by_name(source: str) -> list[str]:
+    """Returns the modules that a source reaches through the registry: any of a kind whose loader it calls."""
+    kinds = [kind for call, kind in BY_NAME.items() if call in source]
+    return [f"suture.{registry.FOLDERS[kind]}.{name}" for kind in kinds for name in registry.names(kind)]
+
+
 def imports_of_snakefile() -> list[str]:
-    """Returns the modules of ours that the Snakefile and the rules import; some of the names are not modules."""
+    """Returns the modules of ours that the Snakefile and the rules reach; some of the names are not modules."""
     found = []
     for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]:
-        for module, names in re.findall(r"(?m)^from (suture[\w.]*) import ([\w, ]+)", path.read_text()):
+        source = path.read_text()
+        found += found_by_name(source)
+        for module, names in re.findall(r"(?m)^from (suture[\w.]*) import ([\w, ]+)", source):
             found += [module, *(f"{module}.{name.split()[0]}" for name in names.split(","))]
     return sorted(found)
 

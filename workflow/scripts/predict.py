@@ -107,6 +107,12 @@ def parser() -> Parser:
     free.add_argument("--seconds-per-file", type=float, metavar="S", help="time limit for decoding one file (600)")
     free.add_argument("--max-rejected", type=share, metavar="SHARE", help="largest share of unusable files (0.1)")
     free.add_argument("--rejected", type=Path, metavar="FILE", help="write the files left out, with reasons")
+    p.add_argument(
+        "--settings",
+        choices=["own", "published"],
+        default="own",
+        help="published: the family's published way to answer, where a flag does not say otherwise (own)",
+    )
     add_flags(p, Generation)
     chosen = p.add_argument_group("a closed set of answers, in place of generation")
     chosen.add_argument(
@@ -153,7 +159,8 @@ def _check(args: argparse.Namespace) -> None:
     if not args.output and (args.samples or args.media.is_dir()):
         raise InputError("where should the predictions go?", fix="give --output FILE")
     of_choices = [name for name in ("normalisation", "score_end") if getattr(args, name) is not None]
-    if idle := sorted(given_flags(args, Generation)) if args.choices else of_choices:
+    of_writing = [*(["settings"] if args.settings != "own" else []), *sorted(given_flags(args, Generation))]
+    if idle := of_writing if args.choices else of_choices:
         source = "with" if args.choices else "without"
         raise InputError(f"{source} --choices, --{idle[0].replace('_', '-')} would do nothing", fix="leave it out")
 
@@ -178,10 +185,26 @@ def _choose(args: argparse.Namespace) -> Chosen:
     )
 
 
+def _settled(args: argparse.Namespace, family: str, given: Generation) -> Generation:
+    """Fills in the published way to answer, where it is asked for and no flag says otherwise.
+
+    Raises:
+        InputError: there is none.
+    """
+    if args.settings == "own":
+        return given
+    found = registry.literals("model family", family).get("PUBLISHED", {}).get("generation")
+    if not found:
+        raise InputError(f"{family} has no published way to answer", fix="leave out --settings published")
+    published = {name: value for name, value in found.items() if not hasattr(args, name)}
+    return cast(Generation, from_args(args, Generation, **published))
+
+
 def _ask_samples(args: argparse.Namespace, generation: Generation, choices: ClosedSet | None) -> None:
     samples: list[Sample] = records.read(args.samples, Sample)
     records.check_unique([sample.id for sample in samples], what="sample", where=args.samples)
     chosen = _choose(args)
+    generation = _settled(args, chosen.family, generation)
 
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
@@ -212,6 +235,7 @@ def _ask_samples(args: argparse.Namespace, generation: Generation, choices: Clos
 def _ask_about_files(args: argparse.Namespace, generation: Generation, choices: ClosedSet | None) -> None:
     found, others = free_media.find(args.media)
     chosen = _choose(args)
+    generation = _settled(args, chosen.family, generation)
     settings = free_media.frame_settings(
         chosen.card,
         count=args.frames,

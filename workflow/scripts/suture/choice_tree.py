@@ -19,6 +19,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -83,7 +84,14 @@ def text_positions(attention_mask: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def score(model: Any, prompts: Mapping[str, Any], tree: Tree, *, way: Way | None = None) -> torch.Tensor:
+def score(
+    model: Any,
+    prompts: Mapping[str, Any],
+    tree: Tree,
+    *,
+    beside: Mapping[str, Any] = MappingProxyType({}),
+    way: Way | None = None,
+) -> torch.Tensor:
     """Returns the summed log-probabilities of the answers' tokens after each prompt, [rows, answers], float64.
 
     Args:
@@ -93,13 +101,14 @@ def score(model: Any, prompts: Mapping[str, Any], tree: Tree, *, way: Way | None
             [..., rows, tokens]; positions go on from a prompt's last token by one a token. Without
             ``position_ids`` they are those of :func:`text_positions`.
         tree: of the answers.
+        beside: what the model asks for beside the tokens of answers, which come with no media.
         way: to run them; None: as a tree where attention and layers allow it.
     """
     inputs = {"position_ids": text_positions(prompts["attention_mask"]), **prompts}
     config = model.config.get_text_config(decoder=True)
     cache = DynamicCache(config=config)
     start = model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1:]
-    behind = _Behind(inputs["attention_mask"], inputs["position_ids"][..., -1:] + 1)
+    behind = _Behind(inputs["attention_mask"], inputs["position_ids"][..., -1:] + 1, beside)
     if way is None:
         as_tree = config._attn_implementation in TREE_ATTENTIONS and not any(cache.is_sliding)
         way = "tree" if as_tree else "rows"
@@ -109,10 +118,17 @@ def score(model: Any, prompts: Mapping[str, Any], tree: Tree, *, way: Way | None
 
 @dataclass(frozen=True)
 class _Behind:
-    """What comes behind prompts: their mask [rows, tokens], and the position of the next token [..., rows, 1]."""
+    """What comes behind prompts.
+
+    Attributes:
+        mask: of the prompts, [rows, tokens].
+        next: position of the next token, [..., rows, 1].
+        beside: what the model takes beside tokens.
+    """
 
     mask: torch.Tensor
     next: torch.Tensor
+    beside: Mapping[str, Any]
 
 
 def _run_tree(model: Any, cache: Any, behind: _Behind, start: torch.Tensor, tree: Tree) -> torch.Tensor:
@@ -129,6 +145,7 @@ def _run_tree(model: Any, cache: Any, behind: _Behind, start: torch.Tensor, tree
             position_ids=behind.next + depths,
             past_key_values=cache,
             use_cache=True,
+            **behind.beside,
         )
         parts.append(out.logits)
     # Place 0 is the prompt's end; the log-probability of a node is read where its parent is.
@@ -190,6 +207,7 @@ def _rows_of(
             position_ids=behind.next.repeat_interleave(many, dim=-2) + torch.arange(longest - 1, device=device),
             past_key_values=copied,
             use_cache=True,
+            **behind.beside,
         )
         parts.append(out.logits)
     return (_log_probabilities(parts, torch.arange(longest, device=device), tokens) * there).sum(dim=1)

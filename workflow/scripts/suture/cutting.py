@@ -87,7 +87,7 @@ def _rejection(case: str, clip: PlannedClip, source: str, error: MediaError) -> 
         stage="cut",
         reason=error.reason,
         case=case,
-        where=f"{source}, annotation row {clip.row}",
+        where=f"{source}, {clip.place}",
         detail=f"{span}: {error.problem}",
     )
 

@@ -18,20 +18,26 @@ _TRAINING = ["optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "log
 _OF_BASE = ["*.safetensors", "*.safetensors.index.json", model_folder.ADAPTER]
 _OF_BASE += [model_folder.CARD, model_folder.LIST, model_folder.PAGE]
 
+# What describes the weights of a base: without them it would promise a model that is not there.
+_OF_WEIGHTS = ["config.json", "generation_config.json"]
+
 # What a checkpoint's card says that prediction or the model's page needs, where it says it.
 _PASSED_ON = ("frames", "shape", "stopped")
 
 
-def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1) -> str:
+def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1, merge: bool = True) -> str:
     """Writes weights and configuration of a checkpoint, and everything else of its base.
 
     Where the run kept its best weights, those are written, not the last ones.
+    With ``merge`` false adapters stay what they are: their two files and the
+    processor's, a few MB that are of use beside the base alone.
 
     Args:
         checkpoint: a segment's output.
         base: the model it was trained from: processor and tokenizer come from there.
         output: the folder to write.
         threads: CPU threads of torch, which is needed only to merge adapters.
+        merge: make adapters part of the base's weights.
 
     Returns:
         What was found: tensors matched, missing, unexpected; for adapters how
@@ -50,12 +56,19 @@ def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1) -> s
             "the checkpoint was trained from other weights than --base has", where=base, fix="give its own base model"
         )
     adapter, best = card.get("adapter"), card.get("best_step")
+    if not (merge or adapter):
+        raise InputError("there are no adapters to keep apart: all weights were trained", where=checkpoint)
     weights = checkpoint / BEST if best is not None else checkpoint
     table = "" if adapter else compare(weights, base, where=checkpoint)
     more: dict[str, Any] = {}
     with files.atomic_dir(output) as temporary:
-        shutil.copytree(base, temporary, ignore=shutil.ignore_patterns(*_OF_BASE), dirs_exist_ok=True)
-        if adapter:
+        left_out = _OF_BASE if merge else [*_OF_BASE, *_OF_WEIGHTS]
+        shutil.copytree(base, temporary, ignore=shutil.ignore_patterns(*left_out), dirs_exist_ok=True)
+        if adapter and not merge:
+            for path in sorted(weights.glob("adapter_*")):
+                shutil.copy2(path, temporary)
+            table = "the adapters beside their base, not merged"
+        elif adapter:
             # Not before: it imports torch, which full training's checkpoints do without.
             from suture import merging
 

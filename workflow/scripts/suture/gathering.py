@@ -25,6 +25,9 @@ ORDINARY = frozenset(
         "spatial_no_reference",
         "spatial_ambiguous",
         "rejected_by_reviewer",
+        "awaiting_labels",
+        "empty_answer",
+        "misspelt_category",
     }
 )
 # Faults of cutting that lie with one stretch, not with its media file.
@@ -134,7 +137,7 @@ def _counts(kind: str, one: Rejection) -> bool:
 
 def media_of(rejection: Rejection) -> str:
     """Returns the media file that a rejection of cutting names: ``<media>, annotation row <n>``."""
-    return rejection.where.rpartition(", ")[0] or rejection.where
+    return rejection.where.partition(", annotation row ")[0]
 
 
 def summary(rejected: Sequence[Rejection], found: dict[str, Share]) -> dict[str, Any]:

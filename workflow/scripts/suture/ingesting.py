@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from suture import files, windows
 from suture.datasets.base import Adapter
 from suture.records import Case, Clip, Rejection, Sample, Segment
+from suture.windows import sanitise
 
 STAGE = "ingest"
 
@@ -39,10 +41,21 @@ def samples(case: Case, check: Check) -> tuple[list[Sample], list[Rejection]]:
             )
         else:
             reason, detail = problem
-            where = f"{segment.media}, annotation row {segment.row}"
+            where = f"{segment.media}, {segment.place}"
             detail = f"{case.id}, {where}: {detail}"
             rejected.append(Rejection(stage=STAGE, reason=reason, case=case.id, where=where, detail=detail))
     return made, rejected
+
+
+def apart(samples: Sequence[Sample]) -> list[Sample]:
+    """Makes each question a sample of its own: ``<clip>.<kind>``, or ``<clip>.<number>`` where a kind occurs twice."""
+    made = []
+    for sample in samples:
+        kinds = [turn.kind for turn in sample.turns]
+        for number, turn in enumerate(sample.turns, start=1):
+            name = sanitise(turn.kind) if kinds.count(turn.kind) == 1 and sanitise(turn.kind) else str(number)
+            made.append(replace(sample, id=f"{sample.id}.{name}", turns=(turn,)))
+    return made
 
 
 def _clips(case: Case) -> Iterator[tuple[Segment, str]]:
@@ -81,8 +94,10 @@ def media_under(videos: Path, adapter: Adapter, root: Path) -> Check:
     def check(case: Case, segment: Segment, clip: str) -> tuple[str, str] | None:
         if case.id not in existing:
             existing[case.id] = adapter.case_media(root, videos, case.id)
-        named = {path.relative_to(videos).as_posix() for path in existing[case.id]}
-        if segment.media in named or files.inside(videos, segment.media).is_file():
+        # Sheets often leave out a suffix, or write a name in another case.
+        named = {path.stem.casefold() for path in existing[case.id]}
+        wanted = PurePosixPath(segment.media)
+        if {wanted.stem.casefold(), wanted.name.casefold()} & named or files.inside(videos, segment.media).is_file():
             return None
         return "media_missing", f"no file {segment.media} under {videos.name}/"
 

@@ -52,7 +52,7 @@ def load_model(
         model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
     except (ImportError, OSError, ValueError) as error:
         # A package that is missing is told by an ImportError, what the model has no code for by a ValueError.
-        if isinstance(error, ImportError) or "attn_implementation" in str(error):
+        if isinstance(error, ImportError) or "attn_implementation" in str(error) or "Flash Attention" in str(error):
             raise InputError(
                 f"attention {attention!r} cannot be computed here: {error}", fix="use attention: sdpa"
             ) from error

@@ -59,6 +59,11 @@ class Turn(Record):
     kind: str
 
 
+def annotation_place(row: int, annotation: str) -> str:
+    """Words where something is annotated: ``annotation row 7``, of which file where that is known."""
+    return f"annotation row {row}" + (f" of {annotation}" if annotation else "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Segment:
     """A labelled stretch of one media file, as its publisher annotated it.
@@ -67,7 +72,8 @@ class Segment:
     ``row`` the 1-based line of the annotation file. ``whole`` segments become
     one clip as they are; the others are cut into windows. An image or a
     whole file has ``end_s`` None. ``turns`` are questions that the publisher
-    already wrote for this stretch.
+    already wrote for this stretch. ``annotation`` names the file of the row,
+    where a case has more than one.
     """
 
     label: str
@@ -78,6 +84,12 @@ class Segment:
     row: int
     whole: bool = False
     turns: tuple[Turn, ...] = ()
+    annotation: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is annotated, for a reader."""
+        return annotation_place(self.row, self.annotation)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,12 +18,13 @@ from typing import Any, cast
 from suture.datasets.base import Adapter
 from suture.errors import ConfigError
 
-_FOLDER = {"dataset adapter": "datasets", "model family": "models", "task": "tasks"}
+FOLDERS = {"dataset adapter": "datasets", "model family": "models", "task": "tasks"}
+"""Where the modules of each kind lie in this package."""
 
 
 def names(kind: str) -> list[str]:
     """Names all modules of a kind, sorted, without importing them."""
-    folder = Path(__file__).parent / _FOLDER[kind]
+    folder = Path(__file__).parent / FOLDERS[kind]
     return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if m.name != "base")
 
 
@@ -35,7 +36,7 @@ def _load(kind: str, name: str) -> Any:
             f"unknown {kind} {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
             fix=f"one of: {', '.join(known)}",
         )
-    return import_module(f"suture.{_FOLDER[kind]}.{name}")
+    return import_module(f"suture.{FOLDERS[kind]}.{name}")
 
 
 def dataset(name: str) -> Adapter:
@@ -51,7 +52,7 @@ def family(name: str) -> Any:
 @cache
 def literals(kind: str, name: str) -> dict[str, Any]:
     """Returns the constants of a module that are written as plain literals, without importing it."""
-    source = (Path(__file__).parent / _FOLDER[kind] / f"{name}.py").read_text(encoding="utf-8")
+    source = (Path(__file__).parent / FOLDERS[kind] / f"{name}.py").read_text(encoding="utf-8")
     found = {}
     for node in ast.parse(source).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)

@@ -50,6 +50,8 @@ class VisionLanguageModel(ABC):
     language_model: str
     towers: Mapping[str, tuple[str, ...]]
     unused: tuple[str, ...] = ()
+    placeholder = "video_token_id"
+    """Where the configuration names the token that stands for what is shown."""
 
     def __init__(
         self, model: Any, processor: Any, system_prompt: str, *, end: str, lead: str = "", start: str = ""
@@ -61,7 +63,7 @@ class VisionLanguageModel(ABC):
         self.max_length: int = model.config.text_config.max_position_embeddings
         self._end, self._lead = end, lead
         self._start = [self._id_of(start)] if start else []
-        self._video_id: int = model.config.video_token_id
+        self._video_id: int = getattr(model.config, self.placeholder)
         self._end_id = self._id_of(end)
         self._pad_id: int = self.tokenizer.pad_token_id
         self._text = lru_cache(maxsize=200_000)(self._encode_text)
@@ -96,13 +98,17 @@ class VisionLanguageModel(ABC):
 
     def _id_of(self, mark: str) -> int:
         found = self.tokenizer.convert_tokens_to_ids(mark)
-        if found is None or self.tokenizer.convert_ids_to_tokens(found) != mark:
+        if found is not None and self.tokenizer.convert_ids_to_tokens(found) == mark:
+            return int(found)
+        # Some answers end with a line break, which is no special token.
+        read = self.tokenizer(mark, add_special_tokens=False).input_ids
+        if len(read) != 1 or self.tokenizer.decode(read) != mark:
             raise InputError(
                 f"the tokenizer does not know {mark}",
                 where=self.tokenizer.name_or_path,
                 fix="fetch_weights.py makes a whole folder",
             )
-        return int(found)
+        return int(read[0])
 
     def _encode_text(self, turns: tuple[Turn, ...], video: bool, for_reply: bool) -> chat.Encoded:
         return chat.encode(
@@ -193,20 +199,46 @@ class VisionLanguageModel(ABC):
             inputs = {
                 name: self.join(name, [value]).to(self.model.device) for name, value in self.pixels(video).items()
             }
-            found.append(self.model.get_video_features(**self.tower_inputs(inputs)).pooler_output[0].cpu().clone())
+            found.append(self.seen(inputs).cpu().clone())
         self.model.train(training)
         return found
+
+    def seen(self, media: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Runs vision tower and projector on one video: [tokens, width]."""
+        tokens: torch.Tensor = self.model.get_video_features(**self.tower_inputs(media)).pooler_output[0]
+        return tokens
 
     def tower_inputs(self, media: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Returns what of a video's tensors the tower itself takes."""
         return {PIXELS: media[PIXELS]}
+
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """Returns what the library's models take of a batch; with features there, their towers are not run."""
+        inputs: dict[str, Any] = {name: value for name, value in batch.items() if name not in ("labels", FEATURES)}
+        if FEATURES in batch:
+            inputs["mm_encoder_outputs"] = self.fed(batch[FEATURES])
+        return inputs
+
+    def text_inputs(self) -> dict[str, Any]:
+        """Returns what the library's model asks for beside tokens where nothing is shown."""
+        return {}
+
+    def fed(self, tokens: torch.Tensor) -> dict[str, Any]:
+        """Words features as the library's models take what their towers made, [visual tokens of all videos, width]."""
+        made: Any = [tokens]
+        return {"video": BaseModelOutputWithPooling(pooler_output=made)}
+
+    def continued(self, inputs: dict[str, Any], **settings: Any) -> torch.Tensor:
+        """Returns a batch's rows with their answers, [rows, tokens]."""
+        out: torch.Tensor = self.model.generate(**inputs, **settings)
+        return out
 
     def loss(self, model: torch.nn.Module, batch: Batch, n_labels: torch.Tensor | int | None) -> torch.Tensor:
         """Cross-entropy with logits only at the columns where some row of the batch has a label."""
         # The hidden state at a position predicts the token after it.
         targets = batch["labels"][:, 1:]
         columns = (targets != chat.IGNORED).any(dim=0).nonzero().squeeze(1)
-        logits = model(**_inputs(batch), use_cache=False, logits_to_keep=columns).logits
+        logits = model(**self.inputs(batch), use_cache=False, logits_to_keep=columns).logits
         kept = targets[:, columns]
         labelled = kept != chat.IGNORED
         total = cross_entropy(logits[labelled].float(), kept[labelled], reduction="sum")
@@ -215,18 +247,23 @@ class VisionLanguageModel(ABC):
     @torch.inference_mode()
     def generate(self, batch: Batch, generation: Generation, seeds: Sequence[int]) -> list[Reply]:
         """Answers, one reply a row. A repetition penalty, as the library's, counts the words of the question too."""
-        inputs = _inputs({name: value.to(self.model.device) for name, value in batch.items()})
+        inputs = self.inputs({name: value.to(self.model.device) for name, value in batch.items()})
         settings = GenerationConfig(
             max_new_tokens=generation.max_new_tokens,
             do_sample=False,  # draws are made by the processors, one stream a row
+            num_beams=generation.num_beams,
+            early_stopping=generation.num_beams > 1,
+            min_new_tokens=generation.min_new_tokens or None,
+            no_repeat_ngram_size=generation.no_repeat_ngram_size,
             eos_token_id=self._end_id,
             pad_token_id=self._pad_id,
         )
-        padding = (batch["attention_mask"] == 0).sum(dim=1)
+        # Each beam is a row to the processors.
+        padding = (batch["attention_mask"] == 0).sum(dim=1).repeat_interleave(generation.num_beams)
         drawn = sampling.processors(generation, seeds, padding)
         self.model.eval()
         with _no_settings_of_the_folder(self.model, settings):
-            out = self.model.generate(**inputs, generation_config=settings, logits_processor=drawn)
+            out = self.continued(inputs, generation_config=settings, logits_processor=drawn)
         replies = []
         for row in out[:, batch["input_ids"].shape[1] :].tolist():
             truncated = self._end_id not in row
@@ -246,31 +283,24 @@ class VisionLanguageModel(ABC):
         """Returns the summed log-probabilities of answers' tokens, [rows, answers], float64, on the CPU."""
         self.model.eval()
         moved = {name: value.to(self.model.device) for name, value in batch.items()}
-        inputs = {**_inputs(moved), "position_ids": self.prompt_positions(moved)}
-        return choice_tree.score(self.model, inputs, answers).cpu()
+        inputs = {**self.inputs(moved), "position_ids": self.prompt_positions(moved)}
+        return choice_tree.score(self.model, inputs, answers, beside=self.text_inputs()).cpu()
 
     def prompt_positions(self, batch: Batch) -> torch.Tensor:
         """Returns the positions of a batch of questions, [..., rows, tokens]; those of text, unless a family says."""
         return choice_tree.text_positions(batch["attention_mask"])
 
 
-def _inputs(batch: Batch) -> dict[str, Any]:
-    """Returns what the library's models take of a batch; with features there, their towers are not run."""
-    inputs: dict[str, Any] = {name: value for name, value in batch.items() if name not in ("labels", FEATURES)}
-    if FEATURES in batch:
-        made: Any = [batch[FEATURES]]
-        inputs["mm_encoder_outputs"] = {"video": BaseModelOutputWithPooling(pooler_output=made)}
-    return inputs
-
-
 @contextmanager
 def _no_settings_of_the_folder(model: torch.nn.Module, settings: GenerationConfig) -> Iterator[None]:
     """Has a model take ``settings`` alone: what they leave open, the library fills in from the model's folder."""
-    # Adapters wrap the model whose settings are read.
-    inner: Any = next(module for module in model.modules() if isinstance(module, GenerationMixin))
-    brought = inner.generation_config
-    inner.generation_config = settings
+    # Adapters wrap the model whose settings are read, and some models have one inside that speaks for them.
+    inner: list[Any] = [module for module in model.modules() if isinstance(module, GenerationMixin)]
+    brought = [module.generation_config for module in inner]
+    for module in inner:
+        module.generation_config = settings
     try:
         yield
     finally:
-        inner.generation_config = brought
+        for module, own in zip(inner, brought, strict=True):
+            module.generation_config = own

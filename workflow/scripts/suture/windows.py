@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from suture.records import Case, Rejection, Segment
+from suture.records import Case, Rejection, Segment, annotation_place
 
 Window = tuple[float, float]
 
@@ -42,6 +42,12 @@ class PlannedClip:
     end_s: float | None
     media: str
     row: int
+    annotation: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is annotated, for a reader."""
+        return annotation_place(self.row, self.annotation)
 
 
 def published_windows(start_s: float, end_s: float) -> list[Window]:
@@ -137,6 +143,7 @@ def plan_case(case: Case, *, mode: str, idle: bool = False) -> tuple[list[Planne
                     end_s=end_s,
                     media=segment.media,
                     row=segment.row,
+                    annotation=segment.annotation,
                 )
             )
     return clips, rejected
@@ -175,7 +182,7 @@ def _too_short(case: str, segment: Segment, end_s: float) -> Rejection:
         stage="cut",
         reason=f"{kind}_too_short",
         case=case,
-        where=f"{segment.media}, annotation row {segment.row}",
+        where=f"{segment.media}, {segment.place}",
         detail=f"{segment.published} from {segment.start_s:g} to {end_s:g} s gives no clip",
     )
 

@@ -46,7 +46,7 @@ def add_flags(
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         elif get_origin(kind) is Literal:
-            options |= {"choices": get_args(kind)}
+            options |= {"choices": get_args(kind), "type": type(get_args(kind)[0])}
         else:
             # `int | None` and the like: the first part is the type a user types.
             options["type"] = next((part for part in get_args(kind) if part is not type(None)), kind)

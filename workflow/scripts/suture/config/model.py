@@ -45,16 +45,23 @@ def _named(kind: str, name: str) -> str:
 class Draw(Section):
     """Videos drawn here instead of real ones: demo data without a download."""
 
-    kind: Literal["surgery", "annotations"] = Field(
+    kind: Literal["surgery", "annotations", "ultrasound"] = Field(
         "surgery",
         description="`surgery`: invented cases in Cataract-1K's file formats. `annotations`: the polygons of the real "
-        "annotation files under `annotations`, at their times.",
+        "annotation files under `annotations`, at their times. `ultrasound`: invented images in FADA's file formats, "
+        "of each of `categories`.",
     )
     seed: int = Field(7, description="Seed of the drawings; a case is a function of its id, this seed, size and fps.")
     size: int = Field(
         112, ge=32, le=1024, multiple_of=2, description="Width and height of the drawn videos, in pixels."
     )
     fps: int = Field(10, ge=1, le=60, description="Frames a second of the drawn videos.")
+    images: int = Field(40, ge=1, le=999, description="With `ultrasound`: images of each category.")
+
+    @property
+    def dataset(self) -> str:
+        """The adapter that reads what is drawn."""
+        return "fetal_ultrasound" if self.kind == "ultrasound" else "cataract1k"
 
 
 class Cut(Section):
@@ -187,6 +194,11 @@ class Predict(Generation):
 
     model_config = ConfigDict(extra="forbid", validate_default=True, strict=True)
 
+    settings: Literal["own", "published"] = Field(
+        "own",
+        description="`published`: the family's published way to answer (`predict.py --settings published --help` shows "
+        "it), where a key here does not say otherwise.",
+    )
     split: Literal["test", "val"] = Field(
         "test", description="Whose questions are asked and scored. The published split of Surgery-SFT has no test set."
     )
@@ -211,7 +223,9 @@ class Predict(Generation):
     @model_validator(mode="after")
     def _written_or_chosen(self) -> Predict:
         fields = type(self).model_fields
-        idle = [name for name in sorted(self.without_effect) if getattr(self, name) != fields[name].default]
+        # A published way to answer first: it is what set the others.
+        names = sorted(self.without_effect, key=lambda name: (name != "settings", name))
+        idle = [name for name in names if getattr(self, name) != fields[name].default]
         if self.choices and idle:
             raise ValueError(f"with `choices`, `{idle[0]}` would do nothing: no answer is written")
         if idle:
@@ -221,7 +235,15 @@ class Predict(Generation):
     @property
     def without_effect(self) -> frozenset[str]:
         """Names of the options that this way to answer does not read."""
-        return frozenset(Generation.model_fields) if self.choices else frozenset({"normalisation", "score_end"})
+        written = frozenset({"settings", *Generation.model_fields})
+        return written if self.choices else frozenset({"normalisation", "score_end"})
+
+
+def _published_generation(family: str, known: dict[str, Any]) -> dict[str, Any]:
+    found = known.get("PUBLISHED", {}).get("generation")
+    if not found:
+        raise ValueError(f"predict.settings: {family} has no published way to answer: leave it out")
+    return dict(found)
 
 
 class Experiment(Section):
@@ -269,6 +291,16 @@ class Experiment(Section):
     folds: list[int] | None = Field(
         None, min_length=1, description="Train and score it once on each of these folds of `split.folds`."
     )
+    merge: bool = Field(
+        True,
+        description="Adapters: merge them into a model of their own. `false`: they are kept alone, a few MB, and are "
+        "used beside their base.",
+    )
+    summary: bool = Field(
+        False,
+        description="Also write `outputs/<name>/` as FADA's notebooks do: final_model/ (adapter and processor) and "
+        "training_summary.json.",
+    )
     push_to_hub: PushToHub | None = Field(
         None, description="Push the scored model to the hub (published: --push_to_hub); the token comes from HF_TOKEN."
     )
@@ -280,8 +312,12 @@ class Experiment(Section):
             return raw  # refused later, with its reason
         if raw.get("family") not in registry.names("model family"):
             return raw
-        defaults = registry.literals("model family", raw["family"]).get("TRAIN_DEFAULTS", {})
-        return {**raw, "train": with_family_defaults(raw["train"], defaults)}
+        known = registry.literals("model family", raw["family"])
+        made = {**raw, "train": with_family_defaults(raw["train"], known.get("TRAIN_DEFAULTS", {}))}
+        asked = raw.get("predict")
+        if isinstance(asked, dict) and asked.get("settings") == "published":
+            made["predict"] = {**_published_generation(raw["family"], known), **asked}
+        return made
 
     @field_validator("family")
     @classmethod
@@ -335,6 +371,14 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _can_stay_apart(self) -> Experiment:
+        if not self.merge and not self.train.adapter:
+            raise ValueError("`merge: false` is about adapters, and all weights are trained: leave it out")
+        if not self.merge and self.push_to_hub:
+            raise ValueError("`push_to_hub` needs the merged model: leave out merge: false")
+        return self
+
+    @model_validator(mode="after")
     def _features_can_be_cached(self) -> Experiment:
         if self.cache_features and (reason := refusal(self.train)):
             raise ValueError(f"`cache_features` cannot be used here: {reason}")
@@ -362,7 +406,7 @@ class Config(Section):
     annotations: str | None = Field(None, description="Root of the dataset's annotation files.")
     videos: str | None = Field(None, description="Root of the dataset's media files.")
     cases: list[Name] | None = Field(
-        None, min_length=1, max_length=3000, description="Cases to use; default: what lies under `annotations`."
+        None, min_length=1, max_length=50_000, description="Cases to use; default: what lies under `annotations`."
     )
     draw: Draw | None = Field(None, description="Draw the videos instead of reading them; see `draw.*`.")
     shards: int = Field(
@@ -387,6 +431,29 @@ class Config(Section):
         description="A run that would make results anew that took more GPU-hours than this stops, and asks for "
         "`--config confirm=yes`. What it would do, and why: `make why`.",
     )
+    categories: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Categories of images to use, where the dataset has some; default: all that are labelled.",
+    )
+    each_category: dict[str, Any] | None = Field(
+        None,
+        description="An experiment for each category, named after it, on its images alone, smallest category first. "
+        "Keys as of `experiments.<name>.*`.",
+    )
+    num_images: int | None = Field(
+        None, ge=1, description="Use so many images of each category, chosen by a stable hash; default: all."
+    )
+    num_epochs: float | None = Field(
+        None,
+        gt=0,
+        description="For all experiments, in place of `train.max_steps`: epochs of the training share of the dataset's "
+        "questions.",
+    )
+    batch_size: int | None = Field(None, ge=1, description="For all experiments, in place of `train.batch_size`.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="For all experiments, in place of `train.learning_rate`."
+    )
     experiments: dict[Name, Experiment] = Field(
         default_factory=dict, description="Experiments by name; see `experiments.<name>.*`."
     )
@@ -406,11 +473,16 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _has_data(self) -> Config:
-        if self.draw is not None and self.dataset != "cataract1k":
-            raise ValueError("`draw` makes Cataract-1K's files: with it, dataset: cataract1k")
+        if self.draw is not None and self.dataset != self.draw.dataset:
+            raise ValueError(f"draw.kind {self.draw.kind} makes files of {self.draw.dataset}: set it as `dataset`")
         if self.draw is not None and self.videos is not None:
             raise ValueError("`draw` makes its own videos: leave out `videos`, or leave out `draw`")
-        if self.draw is not None and self.draw.kind == "surgery":
+        if self.draw is not None and self.draw.kind == "ultrasound":
+            if not self.categories or self.annotations is not None:
+                raise ValueError(
+                    "`draw` makes images of `categories` and their annotations: name the first, leave out the second"
+                )
+        elif self.draw is not None and self.draw.kind == "surgery":
             if not self.cases:
                 raise ValueError("`draw` needs the names of its cases: for example cases: [case_9001, case_9002]")
             if self.annotations is not None:
@@ -436,6 +508,10 @@ class Config(Section):
                 if before in chain:
                     raise ValueError(f"experiments.{name}.init_from goes round: {' from '.join([*chain, before])}")
                 chain.append(before)
+            if one.init_from and not self.experiments[one.init_from].merge:
+                raise ValueError(
+                    f"experiments.{name}.init_from: {one.init_from!r} has merge: false, and so no weights to start from"
+                )
             if one.init_from and (other := self.experiments[one.init_from].family) != one.family:
                 raise ValueError(
                     f"experiments.{name}.init_from: {one.init_from!r} is of family {other}, not {one.family}"

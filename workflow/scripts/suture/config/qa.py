@@ -103,6 +103,11 @@ class QA(BaseModel):
         "drops it, and the share of wrong ones stands in the report.",
         examples=["corrections.csv"],
     )
+    questions: Literal["together", "apart"] = Field(
+        "together",
+        description="With `annotation`: the questions about a clip are one conversation, or each is a sample of its "
+        "own, as in FADA, whose models are asked one at a time.",
+    )
     llm: LLM | None = Field(None, description="The language model of a back end that has one; see `qa.llm.*`.")
 
     @property
@@ -110,16 +115,22 @@ class QA(BaseModel):
         """The files of corrections, in the order given."""
         return [self.corrections] if isinstance(self.corrections, str) else self.corrections or []
 
+    def _is_changed(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
     @model_validator(mode="after")
     def _existing_goes_with_its_backend(self) -> QA:
         if (self.backend == "existing") != (self.existing is not None):
             raise ValueError("`existing: FILE` and `backend: existing` go together: give both or neither")
-        unused = self.model_fields_set & {"kinds", "wordings", "first_wording"}
+        # A default that is written out, as in config.resolved.yaml, says nothing.
+        unused = {name for name in ("kinds", "wordings", "first_wording") if self._is_changed(name)}
         if self.backend in ("annotation", "existing") and unused:
             raise ValueError(
                 f"{' and '.join(sorted(unused))} would be ignored: only backend: template and language models "
                 f"write questions"
             )
+        if self.questions == "apart" and self.backend != "annotation":
+            raise ValueError("`questions: apart` would be ignored: it is of backend: annotation")
         if self.first_wording + self.wordings > 4:
             raise ValueError(f"first_wording {self.first_wording} and {self.wordings} wordings: there are 4 in all")
         return self

@@ -63,6 +63,9 @@ class Train(BaseModel):
         description="Train LoRA on a base in 4 bits (NF4, double quantisation); vision tower and output layer are not "
         "quantised. In place of `use_lora`.",
     )
+    bits: Literal[4, 8] = Field(
+        4, description="With `use_qlora`: bits of the base's weights; 8 is LLM.int8(), as FADA was published."
+    )
     r: int = Field(8, ge=1, description="LoRA: rank of the adapters.")
     lora_alpha: int = Field(16, ge=1, description="LoRA: scale of the adapters; they are multiplied by lora_alpha / r.")
     lora_dropout: float = Field(0.05, ge=0, lt=1, description="LoRA: dropout before the adapters.")
@@ -150,6 +153,8 @@ class Train(BaseModel):
             raise ValueError(
                 f"{_named(changed)} would do nothing: add use_lora: true or use_qlora: true, or leave it out"
             )
+        if self.bits != type(self).model_fields["bits"].default and not self.use_qlora:
+            raise ValueError("`bits` would do nothing: add use_qlora: true, or leave it out")
         if self.adapter and self.frozen:
             raise ValueError(
                 f"{_named(f'freeze_{t}' for t in self.frozen)} would do nothing: adapters leave the base as it is"
@@ -242,6 +247,8 @@ def with_family_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) 
     kept = {name: value for name, value in defaults.items() if name in Train.model_fields}
     if given.get("use_lora"):
         kept.pop("use_qlora", None)
+    if not {**kept, **given}.get("use_qlora"):
+        kept.pop("bits", None)
     merged = {**kept, **given}
     if not (merged.get("use_lora") or merged.get("use_qlora")):
         merged = {name: value for name, value in merged.items() if name in given or name not in OF_ADAPTERS}

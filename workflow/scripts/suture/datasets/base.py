@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from suture.records import Case
+from suture.records import Case, Rejection
 
 
 class Adapter(Protocol):
@@ -56,6 +56,15 @@ def annotation_digest(adapter: Adapter, root: Path, case: str) -> str | None:
     """
     digest = getattr(adapter, "case_digest", None)
     return None if digest is None else str(digest(root, case))
+
+
+def general_rejections(adapter: Adapter, root: Path, videos: Path | None) -> list[Rejection]:
+    """Returns what an adapter leaves out that belongs to no case: categories awaiting labels, rows without a name.
+
+    Such an adapter has a function ``general(root, videos)``; ``videos`` is None where no media is looked at.
+    """
+    general = getattr(adapter, "general", None)
+    return [] if general is None else list(general(root, videos))
 
 
 def synonyms(adapter: Adapter, kind: str | None = None) -> dict[str, tuple[str, ...]]:

@@ -24,8 +24,19 @@ LEADING = ("acc", "acc@*", "phase_f1_macro", "set_f1@*", "f1_macro", "mAP@offici
 
 OF_TEXTS = ("bertscore", "rouge_l", "bleu_4")
 
-NO_RACE = ("ece", "sensitivity", "specificity")
+NO_RACE = frozenset({"ece", "sensitivity", "specificity"})
 """Measures of which a higher one is not better, or is bought with another: always saying yes has sensitivity 1."""
+
+OF_ANSWERS = {
+    "relaxed": "part for its kind",
+    "keyword_f1": "F1 of names",
+    "bin": "right or next bin",
+    "tier": "right or next tier",
+    "binary": "told right",
+    "rouge_l": "ROUGE-L",
+    "bertscore": "BERTScore",
+}
+"""Words of measures that a question has of its own, by the first part of their keys."""
 
 FEW_CASES = 10
 
@@ -140,6 +151,18 @@ def leading_keys(metrics: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def own_keys(entry: Mapping[str, Any]) -> list[str]:
+    """Names the measures that a task has for its questions, in their order: of tasks that ask one measure of each."""
+    asked = entry.get("tables", {}).get("questions", ())
+    return [one["key"] for one in asked if one["key"] in entry["metrics"]]
+
+
+def _lines_of(entry: Mapping[str, Any]) -> list[str]:
+    """Chooses an experiment's lines: where each question has a measure of its own, those behind the accuracy."""
+    own = own_keys(entry)
+    return [*(key for key in ("acc",) if key in entry["metrics"]), *own] if own else leading_keys(entry["metrics"])
+
+
 def label(key: str) -> str:
     """Words a measure's key for people: ``acc@phase`` is ``phase``, ``set_f1@anatomy`` is ``anatomy, F1 of names``."""
     name, _, kind = key.partition("@")
@@ -155,7 +178,10 @@ def label(key: str) -> str:
         "bertscore": "BERTScore",
         "rouge_l": "ROUGE-L",
         "bleu_4": "BLEU-4",
+        "primary": "mean over questions",
     }
+    if kind and name in OF_ANSWERS:
+        return f"{kind}: {OF_ANSWERS[name]}"
     return words.get(name, key)
 
 
@@ -166,7 +192,7 @@ def judge(name: str, entry: Mapping[str, Any]) -> Verdict:
     tables, unless it is an accuracy: that must not stand alone unseen.
     """
     lines: list[Line] = []
-    for key in leading_keys(entry["metrics"]):
+    for key in _lines_of(entry):
         marks = _marks(key, entry["baselines"])
         blind = [mark for mark in marks if mark.name in BLIND]
         if not blind and not (key == "acc" or key.startswith("acc@")):
@@ -206,7 +232,7 @@ def weak_keys(entry: Mapping[str, Any]) -> set[str]:
     weak = set()
     for key, estimate in entry["metrics"].items():
         blind = [mark.value for mark in _marks(key, entry["baselines"]) if mark.name in BLIND]
-        if blind and key not in NO_RACE and compare(estimate["low"], max(blind)) is Outcome.FAILS:
+        if blind and key.partition("@")[0] not in NO_RACE and compare(estimate["low"], max(blind)) is Outcome.FAILS:
             weak.add(key)
     return weak
 

@@ -138,7 +138,11 @@ class Task(Protocol):
         ...
 
     def tables(self, rows: Sequence[Row], context: Context = NOTHING_MORE) -> dict[str, Any]:
-        """Gives what is no single number, by name: ``confusion``, ``calibration``; plain JSON values."""
+        """Gives what is no single number, by name: ``confusion``, ``calibration``; plain JSON values.
+
+        ``questions``, [{kind, key, question}], names the measure of each question where each has its own: the report
+        draws them beside each other.
+        """
         ...
 
 

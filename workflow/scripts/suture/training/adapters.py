@@ -45,7 +45,7 @@ def base_options(options: Train) -> dict[str, Any]:
     if options.adapter is None:
         return {"attention": attention}
     held = torch.bfloat16 if options.precision == "bf16" else torch.float32
-    quantized = quantization.nf4(_COMPUTE[options.precision]) if options.adapter == "qlora" else None
+    quantized = quantization.wanted(options.bits, _COMPUTE[options.precision]) if options.adapter == "qlora" else None
     return {"attention": attention, "dtype": held, "quantization": quantized}
 
 
@@ -60,7 +60,7 @@ def attach(model: VideoModel, options: Train) -> dict[str, int]:
         options: rank, scale, dropout and targets.
 
     Returns:
-        Numbers of all and of trainable parameters, of adapted and of 4-bit layers.
+        Numbers of all and of trainable parameters, of adapted and of quantised layers.
 
     Raises:
         InputError: the targets name no layer, or something that is no linear layer.
@@ -69,7 +69,7 @@ def attach(model: VideoModel, options: Train) -> dict[str, int]:
     base: Any = model.model
     quantized = 0
     if options.adapter == "qlora":
-        quantized = quantization.settle(base, model.language_model, _COMPUTE[options.precision])
+        quantized = quantization.settle(base, model.language_model, _COMPUTE[options.precision], bits=options.bits)
     layers = linear_layers(base)
     expression = target_expression(model, layers, options)
     targets = matched(base, layers, expression, options.lora_targets)
@@ -97,7 +97,7 @@ def attach(model: VideoModel, options: Train) -> dict[str, int]:
         )
     model.model = adapted
     print(
-        f"{options.adapter}: {len(targets)} layers adapted, {quantized} in 4 bits; "
+        f"{options.adapter}: {len(targets)} layers adapted, {quantized} in {options.bits} bits; "
         f"{trainable} of {total} parameters trained ({trainable / total:.2%})",
         flush=True,
     )

@@ -1,4 +1,4 @@
-"""A language model in 4 bits: how it is made, and what is checked once it is.
+"""A language model in 4 or 8 bits: how it is made, and what is checked once it is.
 
 The published script misspells one key and leaves out another, and trains
 another model than it says: what was asked for is therefore counted here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from bitsandbytes.nn.modules import Linear4bit
+from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 from transformers import BitsAndBytesConfig
 
 from suture.errors import SutureError
@@ -29,8 +29,18 @@ def nf4(compute_dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def settle(model: torch.nn.Module, language_model: str, compute_dtype: torch.dtype) -> int:
-    """Makes a model just loaded in 4 bits fit for training, and checks that it is what was asked for.
+def int8() -> BitsAndBytesConfig:
+    """Returns LLM.int8() (arxiv.org/abs/2208.07339): 8 bits a weight, columns of outliers in full."""
+    return BitsAndBytesConfig(load_in_8bit=True)
+
+
+def wanted(bits: int, compute_dtype: torch.dtype) -> BitsAndBytesConfig:
+    """Returns the quantisation to 4 or 8 bits."""
+    return nf4(compute_dtype) if bits == 4 else int8()
+
+
+def settle(model: torch.nn.Module, language_model: str, compute_dtype: torch.dtype, *, bits: int = 4) -> int:
+    """Makes a model just quantised fit for training, and checks that it is what was asked for.
 
     Call it before the first forward pass. In evaluation bitsandbytes 0.50 lays
     4-bit weights out anew for CPUs with avx512_bf16, in place, and never back:
@@ -41,6 +51,7 @@ def settle(model: torch.nn.Module, language_model: str, compute_dtype: torch.dty
         model: the loaded model.
         language_model: name of the module whose linear layers are quantised; no other's are.
         compute_dtype: what :func:`nf4` was given.
+        bits: 4 or 8.
 
     Returns:
         The number of quantised layers: all linear layers of the language model.
@@ -49,15 +60,19 @@ def settle(model: torch.nn.Module, language_model: str, compute_dtype: torch.dty
         SutureError: the library quantised something else.
     """
     inside = f"{language_model}."
+    kind: Any = Linear4bit if bits == 4 else Linear8bitLt
     layers = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    quantized: dict[str, Any] = {name: module for name, module in layers.items() if isinstance(module, Linear4bit)}
-    wanted = {name for name in layers if name.startswith(inside)}
-    wrong = sorted(quantized.keys() ^ wanted)
-    if wrong or not wanted:
+    quantized: dict[str, Any] = {name: module for name, module in layers.items() if isinstance(module, kind)}
+    asked = {name for name in layers if name.startswith(inside)}
+    wrong = sorted(quantized.keys() ^ asked)
+    if wrong or not asked:
         raise SutureError(
-            f"{len(quantized)} layers are in 4 bits, {len(wanted)} should be: {', '.join(wrong[:3]) or 'none found'}",
+            f"{len(quantized)} layers are in {bits} bits, {len(asked)} should be: "
+            f"{', '.join(wrong[:3]) or 'none found'}",
             fix="use the versions of requirements.lock",
         )
+    if bits == 8:
+        return len(quantized)
     for name, layer in quantized.items():
         layer.support_avx512bf16_for_cpu = False
         state = layer.weight.quant_state
