@@ -3,6 +3,7 @@
 import atexit
 import json
 import math
+import shlex
 from functools import cache
 
 from snakemake.exceptions import WorkflowError
@@ -189,6 +190,19 @@ def baseline_flags(name):
     """The same as flags of score.py."""
     answers = baseline_answers(name)
     return " ".join(["--baseline", *(f"{key}={path}" for key, path in answers.items())]) if answers else ""
+
+
+def model_files(model):
+    """The files of a model that lies here: a checkpoint, or a folder's own."""
+    if "/" not in model:
+        return []
+    return [model] if Path(model).is_file() else sorted(map(str, Path(model).glob("*.*")))
+
+
+def label_flags(wildcards):
+    """The classes of an experiment in their order, as flags; nothing where they are those of training."""
+    labels = experiment(wildcards).labels
+    return f"--labels {shlex.join(labels)}" if labels else ""
 
 
 def clip_folders(cases):

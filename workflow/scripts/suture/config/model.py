@@ -13,13 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from suture import registry
-from suture.config import variants
+from suture.config import training, variants
 from suture.config.features import refusal
 from suture.config.generation import Generation
 from suture.config.publishing import PushToHub
 from suture.config.qa import QA
 from suture.config.scoring import Baseline, Score
 from suture.config.training import Train, with_family_defaults
+from suture.frame_draws import Method
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -111,8 +112,16 @@ class Split(Section):
 class Frames(Section):
     """Which frames of a clip a model sees, and their size (`cache_frames`)."""
 
-    count: int | None = Field(None, ge=1, description="Frames a clip, evenly spaced. Give this or `fps`.")
+    count: int | None = Field(None, ge=1, description="Frames a clip. Give this or `fps`.")
     fps: float | None = Field(None, gt=0, description="Frames a second of clip, as the published script samples.")
+    train_sampling: Method = Field(
+        "middle",
+        description="With `count`, which frames training sees. `middle`: the middle of each of `count` equal parts. "
+        "`uniform`: from the first frame to the last. Drawn anew each epoch: `random` frames, or in `random_window` "
+        "one of each equal part. With any but `middle` for all three, all frames of a clip are cached.",
+    )
+    val_sampling: Method = Field("middle", description="Which frames validation sees; draws are the same each time.")
+    test_sampling: Method = Field("middle", description="Which frames are seen when the model is scored, and after.")
     height: int = Field(224, ge=28, description="Height of the cached frames, in pixels.")
     width: int = Field(224, ge=28, description="Width of the cached frames, in pixels.")
     decoder: Literal["auto", "decord", "pyav"] = Field(
@@ -130,20 +139,37 @@ class Frames(Section):
     def _one_way(self) -> Frames:
         if (self.count is None) == (self.fps is None):
             raise ValueError("give exactly one of `count` (frames a clip) and `fps` (frames a second)")
+        if self.fps is not None and self.drawn:
+            raise ValueError("`train_sampling`, `val_sampling` and `test_sampling` need `count`, not `fps`")
         return self
+
+    @property
+    def drawn(self) -> bool:
+        """Whether frames are picked when they are used: the cache then holds all of a clip."""
+        return {self.train_sampling, self.val_sampling, self.test_sampling} != {"middle"}
 
     @property
     def key(self) -> str:
         """Name of the cache folder: experiments with equal settings share one cache."""
-        parts = [f"n{self.count}" if self.count is not None else f"fps{self.fps}"]
+        parts = ["all" if self.drawn else f"n{self.count}" if self.count is not None else f"fps{self.fps}"]
         parts += [self.decoder] if self.decoder != "auto" else []
         parts += [f"{self.seconds_per_clip:g}s"] if self.seconds_per_clip != 120 else []
         return f"{'.'.join(parts)}-{self.width}x{self.height}"
 
     @property
-    def sampling(self) -> str:
-        """The sampling as flags of cache_frames.py."""
+    def cached(self) -> str:
+        """The frames that are decoded, as flags of cache_frames.py."""
+        if self.drawn:
+            return "--all"
         return f"--frames {self.count}" if self.count is not None else f"--fps {self.fps}"
+
+    @property
+    def sampling(self) -> str:
+        """The frames that are seen, as flags of train.py."""
+        if not self.drawn:
+            return self.cached
+        splits = ("train", "val", "test")
+        return " ".join([f"--frames {self.count}", *(f"--{s}-sampling {getattr(self, f'{s}_sampling')}" for s in splits)])
 
     @property
     def decoding(self) -> str:
@@ -195,6 +221,12 @@ class Experiment(Section):
     task: Name = Field(
         "open_vqa", description="What an answer is and how it is scored: a module in `workflow/scripts/suture/tasks/`."
     )
+    labels: list[str] | None = Field(
+        None,
+        min_length=2,
+        description="Classifiers: the classes in their official order; of two the second is the one looked for. "
+        "Default: the answers in training, sorted.",
+    )
     frames: Frames = Field(description="Frames the model sees.")
     cache_features: bool = Field(
         False,
@@ -245,13 +277,27 @@ class Experiment(Section):
             if self.model != "small" or self.revision:
                 raise ValueError(f"`init_from` names the base model: leave out model: {self.model}")
             return self
-        local = self.model == "small" or Path(self.model).is_dir()
+        built = registry.literals("model family", self.family).get("BUILT", ())
+        local = self.model in ("small", *built) or Path(self.model).exists()
         if local and self.revision:
-            raise ValueError("`revision` is of a hub model; leave it out for `small` and for a folder")
+            raise ValueError("`revision` is of a hub model; leave it out for what is built, a file and a folder")
         if not local and not self.revision:
             raise ValueError(
                 f"model {self.model!r} is neither `small` nor a folder; a hub model needs its commit:  revision: ..."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _family_can_be_trained_so(self) -> Experiment:
+        family = registry.literals("model family", self.family)
+        if reason := training.refusal(self.train, family):
+            raise ValueError(f"train of {self.family}: {reason}")
+        if family.get("ANSWERS", "texts") == "texts" and self.labels is not None:
+            raise ValueError("`labels` are of classifiers, and this family answers in words")
+        if self.train.aug_step_size is not None and self.frames.train_sampling == "middle":
+            raise ValueError("`aug_step_size` needs frames.train_sampling uniform, random or random_window")
+        if self.cache_features and self.frames.drawn:
+            raise ValueError("`cache_features` needs the same frames each time: leave out frames.*_sampling")
         return self
 
     @model_validator(mode="after")
