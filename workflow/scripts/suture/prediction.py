@@ -89,6 +89,7 @@ def predict(
             answer=sample.turns[number].answer,
             prediction=said[sample.id, number].text,
             truncated=said[sample.id, number].truncated,
+            scores=dict(said[sample.id, number].scores),
         )
         for sample, number in sorted(questions, key=lambda q: (q[0].id, q[1]))
     ]

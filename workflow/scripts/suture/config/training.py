@@ -204,6 +204,8 @@ class Train(BaseModel):
             raise ValueError(
                 f"{_named(f'freeze_{t}' for t in self.frozen)} would do nothing: adapters leave the base as it is"
             )
+        if self.freeze_vision and self.n_last_blocks is not None:
+            raise ValueError("`n_last_blocks` would do nothing: freeze_vision leaves all blocks as they are")
         if len(self.frozen) == len(TOWERS):
             raise ValueError("all three towers are frozen: nothing would be trained")
         return self
