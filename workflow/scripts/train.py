@@ -31,7 +31,9 @@ from suture import beat, cli, digest, files, ledger, libraries, model_folder, re
 from suture.config.features import refusal
 from suture.config.flags import add_flags, from_args, given_flags
 from suture.config.training import Train, with_family_defaults
+from suture.config.training import refusal as refused_by_family
 from suture.errors import InputError
+from suture.frame_draws import METHODS
 from suture.records import Sample
 from suture.redaction import add_token_flag, refuse_token
 from suture.training import recording
@@ -100,6 +102,11 @@ def parser(family: str | None = None) -> cli.Parser:
     sampled.add_argument(
         "--fps", type=float, metavar="F", help="how many frames a second were cached: kept for predict.py"
     )
+    drawn = p.add_argument_group("frames drawn from clips that are cached whole (cache_frames.py --all), --frames of them")
+    for split in ("train", "val", "test"):
+        use = "of training" if split == "train" else "of validation" if split == "val" else "kept for predict.py"
+        drawn.add_argument(f"--{split}-sampling", choices=METHODS, help=f"{use} (middle: evenly spaced, never drawn)")
+    p.add_argument("--labels", nargs="+", metavar="NAME", help="classes of a classifier, in their order")
     p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="frame size with --train-video-dir, in pixels")
     p.add_argument("--save-adapter", action="store_true", help="also write the adapters to --save-dir (published)")
     p.add_argument(
@@ -123,6 +130,9 @@ def parser(family: str | None = None) -> cli.Parser:
         "--threads", type=int, default=1, metavar="N", help="CPU threads; equal runs need an equal number (default: 1)"
     )
     add_flags(p, Train, leave_out=frozenset({"steps_per_job", "max_steps"}), defaults=defaults)
+    refused = p.add_argument_group("published options that are refused, with the way out")
+    for name, reason in published.get("REFUSED_FLAGS", {}).items():
+        refused.add_argument(f"--{name.replace('_', '-')}", nargs="*", dest=f"refused_{name}", help=reason)
     return p
 
 
@@ -140,7 +150,10 @@ def main(args: argparse.Namespace) -> int:
     samples["val"] = records.read(args.val, Sample) if args.val else []
     model_folder.check_family(args.model, args.family)
     given = with_family_defaults(given_flags(args, Train), defaults)
-    options = _options(args, given, len(samples["train"]), defaults.get("num_epochs"))
+    drawn = _drawn(args)
+    seen = _seen_an_epoch(args, samples["train"], given) if drawn else len(samples["train"])
+    options = _options(args, given, seen, defaults.get("num_epochs"))
+    _check_kind(args, options, published, drawn)
     until = args.until_step or options.max_steps
     if (options.eval_steps or options.keep_best) and not samples["val"]:
         raise InputError("validation losses are asked for, and there is no validation data", fix="give --val FILE")
@@ -158,11 +171,18 @@ def main(args: argparse.Namespace) -> int:
         "features": sorted(files.sha256_file(path) for path in args.features_cache or []),
     }
 
+    if drawn:
+        run |= {"sampling": {"frames": args.frames, **drawn}}
+    if args.labels:
+        run |= {"labels": args.labels}
+
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
+    from suture.classifier import VideoClassifier
     from suture.features import FeatureCache, maker_of
     from suture.frames import CachedClip, FrameCache
-    from suture.training import adapters, loop
+    from suture.sampled_frames import SampledFrames
+    from suture.training import adapters, loop, views
     from suture.training.callbacks import StopInTime
     from suture.training.data import Unseen, check_samples, usable
     from suture.training.heartbeat import Heartbeat
@@ -194,7 +214,7 @@ def main(args: argparse.Namespace) -> int:
         recording.recorded(args.ledger, about, heartbeat.pace, work_dir=paths["work"], began=STARTED) as record,
         heartbeat,
     ):
-        cache: FrameCache | FeatureCache = (
+        cache: loop.MediaCache = (
             FeatureCache(args.features_cache)
             if args.features_cache
             else (Unseen if options.blind else FrameCache)(args.frames_cache)
@@ -205,16 +225,27 @@ def main(args: argparse.Namespace) -> int:
                 if left_out:
                     first, what = left_out[0].where, f"{len(left_out)} {name} samples left out"
                     print(f"{what}, their clips were rejected by cache_frames: {first}, ...", flush=True)
+        rounds: list[int] = []
+        if isinstance(cache, FrameCache) and drawn and not options.blind:
+            cache = views.sampled(
+                cache, [*samples["train"], *samples["val"]], count=args.frames, seed=options.seed, **drawn
+            )
+            samples["train"], rounds = views.of_an_epoch(samples["train"], cache, options, method=drawn["train"])
         model = registry.family(args.family).load(args.model, args.system_prompt, **adapters.base_options(options))
         if isinstance(cache, FeatureCache):
             frames = [row for path in args.frames_cache or [] for row in records.read(path, CachedClip)]
             cache.check(maker_of(model, args.model, options.precision), frames)
+        first_entry = cache.entry(samples["train"][0].clip)
+        if isinstance(model, VideoClassifier):
+            answers = [turn.answer for sample in samples["train"] for turn in sample.turns]
+            model.begin(options, answers, classes=args.labels, frames=first_entry.n_frames)
+            run["labels"] = list(model.classes)
         lengths = check_samples(samples["train"], model, cache, where=args.train)
         if samples["val"]:
             check_samples(samples["val"], model, cache, where=args.val)
         run["system_prompt"] = model.system_prompt
         resume = model_folder.weights_digest(args.resume) if args.resume else None
-        first_entry = cache.entry(samples["train"][0].clip)
+        tracking = args.tracking_dir or paths["work"] / "tracking"
         ready = time.monotonic()
         print(
             f"{len(samples['train'])} samples, at most {max(lengths)} tokens; ready after {ready - STARTED:.0f} s",
@@ -229,7 +260,7 @@ def main(args: argparse.Namespace) -> int:
                 output=paths["output"],
                 work_dir=paths["work"],
                 workers=args.workers,
-                tracking=args.tracking_dir or paths["work"] / "tracking",
+                tracking=tracking,
             ),
             model=model,
             data=loop.Data(
@@ -238,12 +269,25 @@ def main(args: argparse.Namespace) -> int:
                 cache=cache,
                 lengths=lengths,
                 shape=(first_entry.n_frames, first_entry.height, first_entry.width),
+                rounds=rounds,
             ),
             identity=loop.Identity(run=run, job={**run, "code": code, "resume": resume}),
             card={"family": args.family, "frames": _frames(args, first_entry.height, first_entry.width)},
             stop=stop,
             callbacks=[heartbeat],
         )
+        if drawn and isinstance(cache, SampledFrames):
+            views.write_indices(
+                tracking / "sampling_indices",
+                cache,
+                name=args.experiment,
+                train=views.seen(samples["train"], rounds, options, outcome.step),
+                val=samples["val"],
+                options=options,
+                methods=drawn,
+            )
+        if isinstance(model, VideoClassifier):
+            files.write_json(tracking / "config.json", {**options.model_dump(), **run, "experiment": args.experiment})
         if args.save_adapter and outcome.published:
             adapters.copy_to(paths["output"], paths["saved"])
         record.ended(
@@ -259,6 +303,11 @@ def _decode_published(args: argparse.Namespace, work: Path, published: Mapping[s
         if args.val_video_dir is not None:
             raise InputError("--val-video-dir goes with --train-video-dir")
         return
+    if "fps" not in published:
+        raise InputError(
+            "--train-video-dir goes with question–answer pairs, which this family has none of",
+            fix="a config with dataset: video_folder, or cache_frames.py and --frames-cache",
+        )
     if args.frames_cache or args.features_cache:
         raise InputError("--train-video-dir and a cache both say where the videos are", fix="give one of them")
     from suture.free_media import FrameSettings
@@ -281,11 +330,59 @@ def _decode_published(args: argparse.Namespace, work: Path, published: Mapping[s
         raise InputError(f"{len(shared)} clips are learnt from and validated on: {shared[0]}, ...", where=args.val)
 
 
+def _drawn(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the methods by split where frames are drawn as they are used; {} where the cached ones are seen."""
+    methods = {split: getattr(args, f"{split}_sampling") or "middle" for split in ("train", "val", "test")}
+    if set(methods.values()) == {"middle"}:
+        return {}
+    if args.frames is None:
+        raise InputError("how many frames are drawn?", fix="give --frames N")
+    if args.features_cache:
+        raise InputError("features are of the same frames each time", fix="leave out --*-sampling or --features-cache")
+    return methods
+
+
+def _seen_an_epoch(args: argparse.Namespace, samples: Sequence[Sample], given: Mapping[str, Any]) -> int:
+    """Counts what an epoch consists of: each sample in each of its rounds of augmentation."""
+    if given.get("aug_step_size") is None:
+        return len(samples)
+    from suture.frame_draws import rounds
+    from suture.frames import CachedClip
+
+    total = {row.clip: row.n_frames for path in args.frames_cache or [] for row in records.read(path, CachedClip)}
+    step, most = given["aug_step_size"], given.get("max_aug_rounds")
+    method = args.train_sampling or "middle"
+    return sum(len(rounds(method, total.get(one.clip, 0), args.frames, step, most)) for one in samples)
+
+
+def _check_kind(
+    args: argparse.Namespace, options: Train, family: Mapping[str, Any], drawn: Mapping[str, Any]
+) -> None:
+    """Refuses options that the family has no use for, and published flags that mean something else here."""
+    for name, reason in family.get("REFUSED_FLAGS", {}).items():
+        if getattr(args, f"refused_{name}") is not None:
+            raise InputError(f"--{name}: {reason}")
+    if reason := refused_by_family(options, family):
+        raise InputError(reason)
+    if args.labels and family.get("ANSWERS", "texts") == "texts":
+        raise InputError("--labels are of classifiers, and this family answers in words", fix="leave it out")
+    if options.aug_step_size is not None and drawn.get("train", "middle") == "middle":
+        raise InputError("--aug-step-size needs frames that are drawn", fix="--train-sampling uniform, random, ...")
+    if options.learning_rate_per is not None:
+        print(
+            f"learning rate {options.learning_rate:g} is for {options.learning_rate_per} samples a step; with "
+            f"{options.samples_per_step} it is {options.learning_rate_of('model'):g}",
+            flush=True,
+        )
+
+
 def _frames(args: argparse.Namespace, height: int, width: int) -> dict[str, float | int] | None:
     """Says how frames were picked, for those who ask the model about a video later; None where it is not known."""
     if args.frames is None and args.fps is None:
         return None
-    picked = {"count": args.frames} if args.frames is not None else {"fps": args.fps}
+    picked: dict[str, Any] = {"count": args.frames} if args.frames is not None else {"fps": args.fps}
+    if args.test_sampling not in (None, "middle"):
+        picked |= {"method": args.test_sampling, "seed": getattr(args, "seed", Train.model_fields["seed"].default)}
     return {**picked, "height": height, "width": width}
 
 

@@ -55,6 +55,11 @@ class SampledFrames:
     def __len__(self) -> int:
         return len(self._cache)
 
+    @property
+    def count(self) -> int:
+        """Frames drawn from a clip."""
+        return self._held_out.count
+
     def total(self, clip: str) -> int:
         """Returns the number of frames of a clip."""
         return self._cache.entry(clip).n_frames

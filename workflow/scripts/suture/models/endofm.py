@@ -63,6 +63,18 @@ REFUSED = {
     "attention": "it is computed by torch's scaled_dot_product_attention, which takes flash attention where it can",
 }
 
+REFUSED_FLAGS = {
+    "arch": "the model says what it is: --model of `fetch_weights.py --model vit_base` (random weights) or of a "
+    "published file; vit_tiny, vit_small and swin have no published Endo-FM weights here",
+    "scratch": "published, it loads the same file and interpolates the time embeddings, which is always done here; "
+    "for random weights take --model of `fetch_weights.py --model vit_base`",
+    "use_flow": "the published models read RGB frames only; DATA.USE_FLOW is False in all its scripts",
+    "avgpool_patchtokens": "published, the classifier reads the class token alone; so does this",
+    "num_labels": "the classes are those of the training samples, or --labels NAME NAME ...",
+    "opts": "the keys of PySlowFast's configuration are not read; docs/endofm.md says what stands for each",
+}
+"""Published options, with underscores, that are named in order to be refused, with the way out."""
+
 TOWERS = {"vision": ("backbone",), "head": ("head",)}
 
 SMALL = {"image_size": 56, "patch_size": 14, "hidden_size": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 2.0}

@@ -63,6 +63,8 @@ def measures(rows: Sequence[Row], n_units: int, context: Context = NOTHING_MORE)
         positive = labels.index(context.positive) if context.positive else 1
         found += _binary(counts, positive, labels[positive])
         found += _ranked_binary(rows, gold, labels, positive, n_units)
+        if context.published:
+            found.append(_combined(counts, 1 - positive, [one for one in found if isinstance(one, Measure)]))
     else:
         found += _against_rest(counts)
         found += _ranked_against_rest(rows, gold, labels, n_units)
@@ -71,6 +73,37 @@ def measures(rows: Sequence[Row], n_units: int, context: Context = NOTHING_MORE)
         return [*found, Missing(key="ece", reason=reason)]
     right = [g == p for g, p in zip(gold, predicted, strict=True)]
     return [*found, calibration.error(rows, calibration.probabilities(rows, labels).max(axis=1), right, n_units)]
+
+
+_COMBINED = {"specificity": 0.35, "sensitivity": 0.3, "f1_weighted": 0.2, "auroc": 0.1, "auprc": 0.05}
+
+
+def _combined(counts: Counts, negative: int, found: Sequence[Measure]) -> Measure | Missing:
+    """Gives ``combined@published``, what eval_finetune_new.py of the Endo-FM fork selects checkpoints by in training.
+
+    It favours specificity, and adds up to a tenth for the first five true negatives. (Its other
+    places weigh otherwise; these are the weights of the training loop.)
+    """
+    parts = {one.key: one for one in found}
+    if absent := [key for key in _COMBINED if key not in parts]:
+        return Missing(key="combined@published", reason=f"it is made of {absent[0]}, which cannot be computed")
+    column = counts.place(negative)
+
+    def combined(weights: FloatArray) -> FloatArray:
+        total: FloatArray = sum(
+            (share * parts[key].statistic(weights) for key, share in _COMBINED.items()), start=np.zeros(len(weights))
+        )
+        hits = np.zeros(len(weights)) if column is None else counts.drawn(weights)[0][:, column]
+        return total * (1 + 0.1 * np.minimum(hits, 5) / 5)
+
+    words = " + ".join(f"{share:g} {key}" for key, share in _COMBINED.items())
+    return counts.measure(
+        "combined@published",
+        f"({words}) times 1 + 0.1 min(true negatives, 5) / 5: what the published Endo-FM fork selects by",
+        combined,
+        bounds=(0.0, 1.1),
+        undefined=_ONE_CLASS,
+    )
 
 
 def _binary(counts: Counts, positive: int, name: str) -> list[Measure]:
