@@ -86,6 +86,9 @@ class Split(Section):
     official_folds: str | None = Field(
         None, description="Folder of the publisher's own fold files (Cataract-1K), in place of `fractions`."
     )
+    official: bool = Field(
+        False, description="The publisher's own train, val and test lists (video_folder), in place of `fractions`."
+    )
     fold: int | None = Field(None, ge=0, description="The fold that is the test set, from 0.")
     assign: str | None = Field(
         None, description="A CSV with the columns case and split: a split that must be kept. Other cases are dealt."
@@ -98,6 +101,7 @@ class Split(Section):
         if abs(sum(self.fractions) - 1) > 1e-6:
             raise ValueError(f"fractions sum to {sum(self.fractions):g}, not to 1: for example [0.8, 0.1, 0.1]")
         lists = [name for name in ("folds", "official_folds", "assign") if getattr(self, name) is not None]
+        lists += ["official"] if self.official else []
         if len(lists) > 1:
             raise ValueError(f"give one of {' and '.join(lists)}: each says which cases are tested")
         if ((self.folds or self.official_folds) is None) != (self.fold is None):
@@ -447,7 +451,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _has_questions(self) -> Config:
         shares = dict(zip(("train", "val", "test"), self.split.fractions, strict=True))
-        listed = self.split.folds or self.split.official_folds or self.split.assign
+        listed = self.split.folds or self.split.official_folds or self.split.assign or self.split.official
         for name, one in self.experiments.items():
             if not listed and shares[one.predict.split] == 0:
                 raise ValueError(
