@@ -28,11 +28,13 @@ try:
     # The experiments, and under names of their own what they are compared with.
     ASKED = variants.asked(CONFIG.experiments)
     ADAPTER = registry.dataset(CONFIG.dataset)
-    DRAWN = CONFIG.draw is not None and CONFIG.draw.kind == "surgery"
+    DRAWN = CONFIG.draw is not None and CONFIG.draw.kind != "annotations"
     RUN = f"results/{CONFIG.run}"
     SOURCE = f"{RUN}/source"
     ANNOTATIONS = f"{SOURCE}/annotations" if DRAWN else CONFIG.annotations
     VIDEOS = f"{SOURCE}/videos" if CONFIG.draw else CONFIG.videos
+    if DRAWN and CONFIG.draw.kind == "endoscopy":  # lists and videos of a dataset lie in one folder
+        ANNOTATIONS = VIDEOS = f"{SOURCE}/datasets"
     CASES = CONFIG.cases or ADAPTER.case_ids(Path(ANNOTATIONS))
 except SutureError as error:
     raise WorkflowError(str(error)) from None
@@ -87,6 +89,8 @@ def shards(pattern):
 @cache
 def annotation_files(case):
     """The annotation files of a case, which stand for its content in every rule that reads it."""
+    if CONFIG.draw and CONFIG.draw.kind == "endoscopy":
+        return [ANNOTATIONS]
     if DRAWN:
         return [path for name, path in drawn_files(case).items() if name != "video"]
     shared = annotation_digest(ADAPTER, Path(ANNOTATIONS), case) is not None
@@ -116,7 +120,7 @@ def drawn_files(case):
 def media_files(case):
     """The videos of a case. Real ones are `ancient`: media_revision says when their content changes."""
     if CONFIG.draw:
-        return [f"{SOURCE}/videos/{case}.mp4"]
+        return [ANNOTATIONS] if CONFIG.draw.kind == "endoscopy" else [f"{SOURCE}/videos/{case}.mp4"]
     return [ancient(str(path)) for path in ADAPTER.case_media(Path(ANNOTATIONS), Path(VIDEOS), case)]
 
 

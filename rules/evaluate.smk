@@ -57,13 +57,14 @@ rule score:
         baselines=lambda w: baseline_flags(w.experiment),
         metadata=lambda w, input: f"--clips {input.clips} --clips-dir {RUN}/clips" if input.clips else "",
         options=to_flags(CONFIG.score),
+        labels=lambda w: label_flags(w).replace("--labels", "--label-names"),
         code=lambda w: code("score", f"suture.tasks.{experiment(w).task}", DATASET_MODULE),
     message:
         "Scoring {wildcards.experiment}"
     shell:
         "exec python workflow/scripts/score.py --task {params.task} --predictions {input.predictions:q}"
         " --adapter {params.adapter} --references {input.references:q} --split-info {input.split:q}"
-        " --split {params.scored} {params.baselines} {params.metadata} {params.options} --output {output.entry:q} > {log:q} 2>&1"
+        " --split {params.scored} {params.baselines} {params.metadata} {params.labels} {params.options} --output {output.entry:q} > {log:q} 2>&1"
 
 
 rule merge_metrics:

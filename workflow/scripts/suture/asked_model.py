@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suture import adapter_folder, files, hub, model_folder, registry
+from suture import adapter_folder, files, hub, libraries, model_folder, registry
 from suture.adapter_folder import AdapterFolder
 from suture.errors import InputError
 from suture.models.base import VideoModel
@@ -49,7 +51,7 @@ def choose(
         InputError: there is no such model or adapter, they do not belong
             together, or their family is not known.
     """
-    folder = _folder(model, revision, "--revision")
+    folder = _from_file(Path(model), family) if Path(model).is_file() else _folder(model, revision, "--revision")
     listed = folder / model_folder.LIST
     origin: dict[str, Any] = files.read_json(listed) if listed.is_file() else {}
     card = model_folder.read_card(folder)
@@ -93,6 +95,26 @@ def load(chosen: Chosen, system_prompt: str | None) -> VideoModel:
     module: Any = model.model
     module.to(device)
     return model
+
+
+def _from_file(path: Path, family: str | None) -> Path:
+    """Makes a model folder of a checkpoint file, for as long as this process lives."""
+    if family is None:
+        raise InputError("a checkpoint file does not say which family it is of", where=path, fix="give --family NAME")
+    if registry.literals("model family", family).get("ANSWERS", "texts") != "classes":
+        raise InputError("a file; this family's models are folders", where=path, fix="give the folder")
+    place = tempfile.TemporaryDirectory(prefix="suture-")
+    atexit.register(place.cleanup)
+    libraries.prepare(threads=1)
+    report = registry.family(family).take_file(path, Path(place.name))
+    say(f"{path.name}: {report['words']}")
+    if report["head"] == "new":
+        raise InputError(
+            "the checkpoint has no classification head: there is nothing it could answer",
+            where=path,
+            fix="train it first: train.py --model of fetch_weights.py --model FILE",
+        )
+    return Path(place.name)
 
 
 def _folder(name: str, revision: str | None, flag: str) -> Path:

@@ -45,16 +45,23 @@ def _named(kind: str, name: str) -> str:
 class Draw(Section):
     """Videos drawn here instead of real ones: demo data without a download."""
 
-    kind: Literal["surgery", "annotations"] = Field(
+    kind: Literal["surgery", "annotations", "endoscopy"] = Field(
         "surgery",
         description="`surgery`: invented cases in Cataract-1K's file formats. `annotations`: the polygons of the real "
-        "annotation files under `annotations`, at their times.",
+        "annotation files under `annotations`, at their times. `endoscopy`: invented clips in video_folder's layout, "
+        "whose class is in the motion; their cases are named DATASET.PATIENT.",
     )
     seed: int = Field(7, description="Seed of the drawings; a case is a function of its id, this seed, size and fps.")
     size: int = Field(
         112, ge=32, le=1024, multiple_of=2, description="Width and height of the drawn videos, in pixels."
     )
     fps: int = Field(10, ge=1, le=60, description="Frames a second of the drawn videos.")
+    clips: int = Field(8, ge=1, description="With `endoscopy`: clips of each case.")
+
+    @property
+    def dataset(self) -> str:
+        """The adapter that reads what is drawn."""
+        return "video_folder" if self.kind == "endoscopy" else "cataract1k"
 
 
 class Cut(Section):
@@ -202,6 +209,10 @@ class Predict(Generation):
     )
 
 
+def _default(name: str) -> Any:
+    return Generation.model_fields[name].default
+
+
 class Experiment(Section):
     """One trained and scored model."""
 
@@ -242,7 +253,8 @@ class Experiment(Section):
     baselines: list[Baseline] = Field(
         ["shuffled", "zero_shot", "metadata"],
         description="What its numbers stand beside, with the majority answer and the gold answers' own score. `blind`: "
-        "the family trained as long on the questions without videos. `shuffled`: the model shown other clips. "
+        "the family trained as long on the questions without videos. `shuffled`: the model shown other clips. `still`: "
+        "shown one frame of each clip, repeated. Classifiers have still in place of zero_shot by default. "
         "`zero_shot`: its base model. `metadata`: what case, clip length, file size and question tell.",
     )
     seeds: list[int] | None = Field(
@@ -263,6 +275,8 @@ class Experiment(Section):
         if raw.get("family") not in registry.names("model family"):
             return raw
         defaults = registry.literals("model family", raw["family"]).get("TRAIN_DEFAULTS", {})
+        if registry.literals("model family", raw["family"]).get("ANSWERS", "texts") == "classes":
+            raw = {"baselines": ["shuffled", "still", "metadata"], **raw}
         return {**raw, "train": with_family_defaults(raw["train"], defaults)}
 
     @field_validator("family")
@@ -298,6 +312,14 @@ class Experiment(Section):
             raise ValueError(f"train of {self.family}: {reason}")
         if family.get("ANSWERS", "texts") == "texts" and self.labels is not None:
             raise ValueError("`labels` are of classifiers, and this family answers in words")
+        idle = [name for name in Generation.model_fields if getattr(self.predict, name) != _default(name)]
+        if family.get("ANSWERS", "texts") == "classes" and idle:
+            raise ValueError(f"`predict.{idle[0]}` would do nothing: {self.family} says one of its classes")
+        if family.get("ANSWERS", "texts") == "classes":
+            if "blind" in self.baselines:
+                raise ValueError("baselines: blind: without a video a classifier can say the commonest class alone")
+            if "zero_shot" in self.baselines and self.init_from is None:
+                raise ValueError("baselines: zero_shot: the base model does not know the classes; leave it out")
         if self.train.aug_step_size is not None and self.frames.train_sampling == "middle":
             raise ValueError("`aug_step_size` needs frames.train_sampling uniform, random or random_window")
         if self.cache_features and self.frames.drawn:
@@ -320,7 +342,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _is_compared_with_another(self) -> Experiment:
-        if self.train.blind and (useless := {"blind", "shuffled"} & set(self.baselines)):
+        if self.train.blind and (useless := {"blind", "shuffled", "still"} & set(self.baselines)):
             raise ValueError(f"baselines: {', '.join(sorted(useless))} of a blind model is itself; leave it out")
         return self
 
@@ -395,11 +417,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _has_data(self) -> Config:
-        if self.draw is not None and self.dataset != "cataract1k":
-            raise ValueError("`draw` makes Cataract-1K's files: with it, dataset: cataract1k")
+        if self.draw is not None and self.dataset != self.draw.dataset:
+            raise ValueError(f"draw.kind {self.draw.kind} makes the files of {self.draw.dataset}: set it as `dataset`")
         if self.draw is not None and self.videos is not None:
             raise ValueError("`draw` makes its own videos: leave out `videos`, or leave out `draw`")
-        if self.draw is not None and self.draw.kind == "surgery":
+        if self.draw is not None and self.draw.kind != "annotations":
             if not self.cases:
                 raise ValueError("`draw` needs the names of its cases: for example cases: [case_9001, case_9002]")
             if self.annotations is not None:

@@ -59,6 +59,7 @@ REFUSED = {
     "projector_learning_rate": "there is no projector",
     "packing": "videos have no words to pack",
     "group_by_length": "all videos are of one length",
+    "blind": "without a video a classifier can say the commonest class alone, which is the majority baseline",
     "shuffle_turns": "a clip has one question",
     "attention": "it is computed by torch's scaled_dot_product_attention, which takes flash attention where it can",
 }
