@@ -1,10 +1,9 @@
-"""Invented endoscopies whose class is in the motion: the scope advances into the lumen, or is drawn back.
+"""Invented laryngoscopies whose class is in the motion: the vocal folds open and close, or stand still.
 
-Folds are rings about a dark lumen; advancing, they grow outward, withdrawing,
-they shrink inward. Each clip is drawn with its fold at a phase that is uniform over all phases at each moment, so that a
-single frame, and any set of frames without their order, is as likely in one
-class as in the other: what tells them apart is which way the folds go. The
-same clip mirrored keeps its class, played backwards it has the other.
+A fold that does not move is a reason to refer the patient. The glottis of
+each frame is open by as much as a wave is high at some phase; in a clip of
+class ``mobile`` the phase runs, in one of class ``immobile`` it stays. It is drawn from all phases alike, so that a single frame
+is as likely in one class as in the other: nothing but what changes tells them apart.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from suture import files
 from suture.drawing.video import encode
 
-CLASSES = ("withdrawal", "advance")
+CLASSES = ("mobile", "immobile")
 SPLIT_OF_CLIPS = ("train", "val", "test")
 FRAMES = 40
 """Frames of a clip."""
@@ -72,25 +71,27 @@ def _random(seed: int, name: str) -> np.random.Generator:
 def frames(clip: Clip, *, seed: int, size: int) -> Iterator[NDArray[np.uint8]]:
     """Draws the frames of a clip, each uint8 [size, size, 3].
 
-    A patient's mucosa has one colour; place of the lumen, phase and speed are the clip's.
+    A patient's mucosa has one colour and the scope one place; phase and pace
+    are the clip's. The scope sways a little in every clip.
     """
     looks, chance = _random(seed, f"{clip.path.split('/')[0]} {clip.patient}"), _random(seed, clip.path)
-    tint = np.array([205, 105, 90]) + looks.normal(0, 12, 3)
-    centre = 0.5 + chance.uniform(-0.06, 0.06, 2)
-    phase, speed = chance.uniform(0, 1), chance.uniform(0.8, 1.3) / FRAMES
-    direction = 1 if clip.label == 1 else -1
-    wobble, turn = chance.uniform(0, 0.02, 2), chance.uniform(0, 2 * np.pi)
-    yy, xx = (np.mgrid[0:size, 0:size] + 0.5) / size
+    tint = np.array([205, 110, 95]) + looks.normal(0, 8, 3)
+    centre = 0.5 + looks.uniform(-0.03, 0.03, 2)
+    phase, pace = chance.uniform(0, 1), chance.uniform(1.6, 2.4) / FRAMES
+    sway, turn = chance.uniform(0.005, 0.015), chance.uniform(0, 2 * np.pi)
+    y, x = ((np.mgrid[0:size, 0:size] + 0.5) / size) - centre[:, None, None]
     for number in range(FRAMES):
-        sway = wobble * np.sin(2 * np.pi * number / FRAMES + turn)
-        y, x = yy - centre[0] - sway[0], xx - centre[1] - sway[1]
-        radius = np.hypot(x, y) + 1e-3
-        # Depth grows as the radius shrinks: folds at equal distances along the lumen stand at equal logarithms.
-        along = 1.1 * np.log(radius / 0.5) - direction * speed * number + phase
-        folds = 0.5 + 0.5 * np.cos(2 * np.pi * along)
-        light = np.clip(radius / 0.35, 0.05, 1.0) * (0.55 + 0.45 * folds**2)
-        picture = tint * light[..., None] + chance.normal(0, 4, (size, size, 1))
-        yield np.clip(picture, 0, 255).astype(np.uint8)
+        moved = x - sway * np.sin(2 * np.pi * number / FRAMES + turn)
+        at = phase if clip.label == CLASSES.index("immobile") else phase + pace * number
+        opening = 0.03 + 0.12 * (0.5 + 0.5 * np.cos(2 * np.pi * at))
+        # The glottis: narrow in front, wide behind, between two pale folds.
+        length = np.clip((y + 0.32) / 0.64, 0, 1)
+        edge = opening * length * (np.abs(y) < 0.32)
+        inside = (np.abs(y) < 0.32) / (1 + np.exp((np.abs(moved) - edge) / 0.012))
+        fold = np.exp(-(((np.abs(moved) - edge - 0.05) / 0.04) ** 2)) * (np.abs(y) < 0.34)
+        light = 1.1 - 1.1 * np.hypot(moved, y)
+        picture = (tint * light[..., None] + fold[..., None] * np.array([45, 75, 75])) * (1 - 0.92 * inside[..., None])
+        yield np.clip(picture + chance.normal(0, 6, (size, size, 1)), 0, 255).astype(np.uint8)
 
 
 def write(root: Path, clips: Sequence[Clip], *, seed: int, size: int, fps: int) -> None:
