@@ -77,7 +77,10 @@ def reference(state: dict[str, torch.Tensor], one: torch.Tensor, depth: int = 2,
         block = f"blocks.{n}"
         # Over time: each patch with itself in all frames.
         over_time = torch.stack(
-            [attend(norm(z[p], f"{block}.temporal_norm1"), state, f"{block}.temporal_attn", heads) for p in range(len(z))]
+            [
+                attend(norm(z[p], f"{block}.temporal_norm1"), state, f"{block}.temporal_attn", heads)
+                for p in range(len(z))
+            ]
         )
         z = z + over_time @ state[f"{block}.temporal_fc.weight"].T + state[f"{block}.temporal_fc.bias"]
         # Over space: all patches of a frame, and the class token.

@@ -58,7 +58,10 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     p = Parser(__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
-        "--model", required=True, metavar="DIR|FILE|ID", help="folder of export_model.py or fetch_weights.py, a checkpoint file of endofm, or a hub id"
+        "--model",
+        required=True,
+        metavar="DIR|FILE|ID",
+        help="folder of export_model.py or fetch_weights.py, a checkpoint file of endofm, or a hub id",
     )
     p.add_argument("--revision", metavar="COMMIT", help="commit of a hub model")
     p.add_argument("--adapter", metavar="DIR|ID", help="LoRA adapter to put on the model")

@@ -40,7 +40,9 @@ def parser() -> Parser:
     words.add_argument("--folds", type=int, help="folds by case; --fold is the test set, the rest is train and val")
     words.add_argument("--fold", type=int, help="the fold that is tested, from 0")
     words.add_argument("--official-folds", type=Path, metavar="DIR", help="the publisher's fold files; with --fold")
-    words.add_argument("--official", type=Path, metavar="ROOT", help="the publisher's own split, of the data under ROOT")
+    words.add_argument(
+        "--official", type=Path, metavar="ROOT", help="the publisher's own split, of the data under ROOT"
+    )
     words.add_argument("--adapter", default="cataract1k", help="whose fold files they are")
     words.add_argument("--assign", type=Path, help="CSV with the columns case and split: a split that must be kept")
     words.add_argument("--cases-test", nargs="+", default=[], metavar="ID", help="exactly these cases are the test set")
@@ -113,7 +115,9 @@ def _fractions(args: argparse.Namespace) -> Sequence[float]:
         raise ConfigError("--folds (or --official-folds) and --fold go together", fix="e.g. --folds 5 --fold 0")
     lists = args.assign is not None or bool(args.cases_test) or args.official_folds is not None
     if args.official is not None and (lists or args.folds is not None or args.unit == "clip"):
-        raise ConfigError("--official says where each case belongs", fix="leave out the other lists, folds and --unit clip")
+        raise ConfigError(
+            "--official says where each case belongs", fix="leave out the other lists, folds and --unit clip"
+        )
     if args.official_folds is not None and (args.assign is not None or args.cases_test):
         raise ConfigError("--official-folds lists the cases by itself", fix="leave out --assign and --cases-test")
     if args.folds is not None and (lists or args.unit == "clip"):

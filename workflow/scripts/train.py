@@ -102,7 +102,9 @@ def parser(family: str | None = None) -> cli.Parser:
     sampled.add_argument(
         "--fps", type=float, metavar="F", help="how many frames a second were cached: kept for predict.py"
     )
-    drawn = p.add_argument_group("frames drawn from clips that are cached whole (cache_frames.py --all), --frames of them")
+    drawn = p.add_argument_group(
+        "frames drawn from clips that are cached whole (cache_frames.py --all), --frames of them"
+    )
     for split in ("train", "val", "test"):
         use = "of training" if split == "train" else "of validation" if split == "val" else "kept for predict.py"
         drawn.add_argument(f"--{split}-sampling", choices=METHODS, help=f"{use} (middle: evenly spaced, never drawn)")
@@ -355,9 +357,7 @@ def _seen_an_epoch(args: argparse.Namespace, samples: Sequence[Sample], given: M
     return sum(len(rounds(method, total.get(one.clip, 0), args.frames, step, most)) for one in samples)
 
 
-def _check_kind(
-    args: argparse.Namespace, options: Train, family: Mapping[str, Any], drawn: Mapping[str, Any]
-) -> None:
+def _check_kind(args: argparse.Namespace, options: Train, family: Mapping[str, Any], drawn: Mapping[str, Any]) -> None:
     """Refuses options that the family has no use for, and published flags that mean something else here."""
     for name, reason in family.get("REFUSED_FLAGS", {}).items():
         if getattr(args, f"refused_{name}") is not None:

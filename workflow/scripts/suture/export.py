@@ -106,7 +106,9 @@ def compare(trained: Path, base: Path, *, where: Path, remade: Sequence[str] = (
         InputError: they are not the same.
     """
     ours, original = model_folder.tensors(trained), model_folder.tensors(base)
-    matched = [name for name, (_, shape) in ours.items() if name in original and (name in remade or original[name][1] == shape)]
+    matched = [
+        name for name, (_, shape) in ours.items() if name in original and (name in remade or original[name][1] == shape)
+    ]
     missing, unexpected = sorted(original.keys() - ours.keys()), sorted(ours.keys() - original.keys())
     table = f"{len(matched)} tensors matched, {len(missing)} missing, {len(unexpected)} unexpected"
     if len(matched) != len(original) or unexpected:

@@ -70,9 +70,7 @@ def loss_of(options: Train, classes: Sequence[str], answers: Sequence[str]) -> L
         if len(own) != len(classes):
             raise InputError(f"{len(own)} class_weights for {len(classes)} classes: {', '.join(classes)}")
         weights = [a * b for a, b in zip(weights, own, strict=True)]
-    return Loss(
-        gamma=options.focal_gamma if focal else 0.0, weights=() if set(weights) == {1.0} else tuple(weights)
-    )
+    return Loss(gamma=options.focal_gamma if focal else 0.0, weights=() if set(weights) == {1.0} else tuple(weights))
 
 
 def _balanced(classes: Sequence[str], answers: Sequence[str]) -> list[float]:

@@ -180,7 +180,9 @@ class Frames(Section):
         if not self.drawn:
             return self.cached
         splits = ("train", "val", "test")
-        return " ".join([f"--frames {self.count}", *(f"--{s}-sampling {getattr(self, f'{s}_sampling')}" for s in splits)])
+        return " ".join(
+            [f"--frames {self.count}", *(f"--{s}-sampling {getattr(self, f'{s}_sampling')}" for s in splits)]
+        )
 
     @property
     def decoding(self) -> str:

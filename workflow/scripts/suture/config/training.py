@@ -154,7 +154,9 @@ class Train(BaseModel):
     early_stopping_patience: int | None = Field(
         None, ge=1, description="Stop when `best_metric` was not better for so many evaluations."
     )
-    keep_best: bool = Field(False, description="Export the weights with the best `best_metric` instead of the last ones.")
+    keep_best: bool = Field(
+        False, description="Export the weights with the best `best_metric` instead of the last ones."
+    )
     best_metric: BestMetric = Field(
         "loss",
         description="What of the validation data says which weights are best: `loss`, or of classifiers a metric; "

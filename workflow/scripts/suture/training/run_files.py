@@ -68,7 +68,9 @@ class RunFiles(TrainerCallback):
         """Writes a line of the step."""
         numbers = " ".join(f"{name} {value:.6g}" for name, value in (logs or {}).items() if name != "epoch")
         now = datetime.datetime.now().isoformat(sep=" ", timespec="seconds")
-        _append(self._folder / TEXT, f"{now} epoch {self.epoch(state.global_step)} step {state.global_step} {numbers}\n")
+        _append(
+            self._folder / TEXT, f"{now} epoch {self.epoch(state.global_step)} step {state.global_step} {numbers}\n"
+        )
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Writes the evaluation, and the confusion matrix where it was the best."""

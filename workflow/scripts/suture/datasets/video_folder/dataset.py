@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from suture import files
@@ -101,8 +101,10 @@ class VideoFolder:
         return Case(id=case, segments=tuple(segments[media] for media in sorted(segments)), rejected=tuple(rejected))
 
     def case_digest(self, root: Path, case: str) -> str:
-        """Returns a digest of what the lists say of one case."""
-        return files.sha256_text(repr(self.read_case(root, case)))
+        """Returns a digest of what the lists say of one case; row numbers count only where a rejection names them."""
+        read = self.read_case(root, case)
+        rows = [replace(segment, row=0) for segment in read.segments]
+        return files.sha256_text(repr((rows, read.rejected)))
 
     def read_split(self, root: Path) -> dict[str, str]:
         """Returns the publisher's split of each case.
