@@ -129,7 +129,7 @@ class _Evil:
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"teacher": {}, "args": _Evil()}, tmp_path / "c.pth")
-    with pytest.raises(InputError, match="asks for .*system"):
+    with pytest.raises(InputError, match=r"asks for .*system"):
         endofm_files.load(tmp_path / "c.pth")
     (tmp_path / "d.pth").write_bytes(pickle.dumps(_Evil()))
     with pytest.raises(InputError):

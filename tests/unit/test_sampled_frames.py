@@ -60,7 +60,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 path=f"case_1/{name}.mp4",
                 sha256=files.sha256_file(path),
                 source=f"{name}.avi",
-            )  # fmt: skip
+            )
         )
         turn = Turn(question="Which class?", answer="polyp" if name == "odd" else "normal", kind="class")
         samples.append(Sample(id=name, case="case_1", clip=name, phase=turn.answer, turns=(turn,)))
@@ -140,9 +140,8 @@ def test_training_sees_each_round_in_each_epoch_and_the_file_tells_it(data: Path
     )  # fmt: skip
     written = sampled_frames.read(folder / "sampling_indices_toy_random_train_augstep3.csv")
     assert [list(row.indices) for row in written] == shown
-    assert [row.label for row in written] == [
-        one.answer for at in range(24) for one in [_answer(of_epoch, written, at)]
-    ]
+    label_of = {one.clip: one.turns[0].answer for one in samples}
+    assert [row.label for row in written] == [label_of[row.clip] for row in written]
     first_epoch = {(row.clip, row.round) for row in written if row.epoch == 0}
     assert first_epoch == {(one.clip, round_) for one, round_ in zip(of_epoch, rounds, strict=True)}
     val = sampled_frames.read(folder / "sampling_indices_toy_uniform_val.csv")
@@ -150,9 +149,6 @@ def test_training_sees_each_round_in_each_epoch_and_the_file_tells_it(data: Path
         Draws(method="uniform", count=8).indices(t, "") for t in TOTALS.values()
     ]
 
-
-def _answer(samples: list[Sample], written: list[sampled_frames.Drawn], at: int) -> Turn:
-    return next(one for one in samples if one.clip == written[at].clip).turns[0]
 
 
 def test_frames_are_not_drawn_from_a_cache_that_holds_some(data: Path, tmp_path: Path) -> None:
@@ -188,7 +184,7 @@ def test_a_folder_of_videos_is_sampled_without_training(data: Path, tmp_path: Pa
     assert {row.total_frames for row in rows} == {64}
     assert list(rows[0].indices) == Draws(method="random", count=8).indices(64, rows[0].clip, epoch=2)
     call(sample_frames, "--root", data / "clips", "--frames", 2, "--method", "uniform", "--output", out)
-    assert [(row.path, row.indices) for row in sampled_frames.read(out)][0][1] == (0, 63)
+    assert sorted(row.indices for row in sampled_frames.read(out)) == [(0, 7), (0, 35), (0, 63)]
 
 
 @pytest.mark.parametrize(

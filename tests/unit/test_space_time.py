@@ -175,7 +175,8 @@ def test_names_and_shapes_are_the_published_ones() -> None:
     shapes = {name: list(tensor.shape) for name, tensor in model.backbone.state_dict().items()}
     block = {
         "norm1.weight": [768], "norm1.bias": [768],
-        "attn.qkv.weight": [2304, 768], "attn.qkv.bias": [2304], "attn.proj.weight": [768, 768], "attn.proj.bias": [768],
+        "attn.qkv.weight": [2304, 768], "attn.qkv.bias": [2304],
+        "attn.proj.weight": [768, 768], "attn.proj.bias": [768],
         "temporal_norm1.weight": [768], "temporal_norm1.bias": [768],
         "temporal_attn.qkv.weight": [2304, 768], "temporal_attn.qkv.bias": [2304],
         "temporal_attn.proj.weight": [768, 768], "temporal_attn.proj.bias": [768],

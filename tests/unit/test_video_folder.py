@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from suture import registry
-from suture.datasets import balanced, bagls, duke, polypdiag, video_folder
+from suture.datasets import bagls, balanced, duke, polypdiag, video_folder
 from suture.datasets.base import read_split
 from suture.errors import InputError
 

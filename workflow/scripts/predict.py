@@ -162,7 +162,7 @@ def _ask_samples(args: argparse.Namespace, generation: Generation) -> None:
     # Not before: they import torch.
     from suture.frames import FrameCache
     from suture.prediction import chunk_of, predict, shuffled_clips, still
-    from suture.training.data import MediaCache, Unseen, check_samples, usable, video_of
+    from suture.training.data import Unseen, check_samples, usable, video_of
 
     cache: MediaCache = (Unseen if args.video == "none" else FrameCache)(args.frames_cache)
     samples, left_out = usable(samples, cache, where=args.samples)

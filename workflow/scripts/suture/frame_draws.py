@@ -54,7 +54,7 @@ class Draws:
             return evenly(total, self.count)
         if self.method == "uniform":
             return _uniform(total, self.count, round_)
-        chance = random.Random(_seed(self.seed, key, epoch, round_))  # noqa: S311
+        chance = random.Random(_seed(self.seed, key, epoch, round_))
         return (_random if self.method == "random" else _random_window)(total, self.count, chance)
 
 

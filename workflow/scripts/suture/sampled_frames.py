@@ -148,7 +148,7 @@ def read(path: Path) -> list[Drawn]:
     """
     names = [field.name for field in fields(Drawn)]
     found = []
-    for row in delimited.read(path, {name: () for name in names}, required=names).rows:
+    for row in delimited.read(path, dict.fromkeys(names, ()), required=names).rows:
         cells = row.cells
         try:
             found.append(

@@ -16,8 +16,8 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from suture import files
-from suture.confusion_picture import draw
 from suture.config.training import Train
+from suture.confusion_picture import draw
 from suture.training.stopping import best_step
 from suture.training.validation import ClassMetrics
 
