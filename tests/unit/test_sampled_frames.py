@@ -127,8 +127,10 @@ def test_training_sees_each_round_in_each_epoch_and_the_file_tells_it(data: Path
     of_epoch, rounds = views.of_an_epoch(samples, frames, options, method="random")
     # 61 // 8 = 7 rounds, 33 // 8 = 4, and 1 for the short one: every third is used.
     assert [(one.id, round_) for one, round_ in zip(of_epoch, rounds, strict=True)] == [
-        ("long", 0), ("long", 1), ("long", 4), ("long", 7), ("short", 0), ("short", 1), ("odd", 0), ("odd", 1), ("odd", 4),
-    ]  # fmt: skip
+        *(("long", round_) for round_ in (0, 1, 4, 7)),
+        *(("short", round_) for round_ in (0, 1)),
+        *(("odd", round_) for round_ in (0, 1, 4)),
+    ]
     training = TrainingSet(
         of_epoch, model, frames, length=24, seed=7, augmented=False, shuffle_turns=False, rounds=rounds
     )
@@ -148,7 +150,6 @@ def test_training_sees_each_round_in_each_epoch_and_the_file_tells_it(data: Path
     assert [list(row.indices) for row in val] == [
         Draws(method="uniform", count=8).indices(t, "") for t in TOTALS.values()
     ]
-
 
 
 def test_frames_are_not_drawn_from_a_cache_that_holds_some(data: Path, tmp_path: Path) -> None:

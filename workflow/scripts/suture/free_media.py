@@ -42,7 +42,7 @@ class FrameSettings:
     seed: int = 42
 
     def indices(self, n_frames: int, fps: float, key: str = "") -> list[int]:
-        """Picks frames of a file of ``n_frames`` at ``fps``, by the formulas of training; ``key`` tells it from others."""
+        """Picks frames of a file of ``n_frames`` at ``fps``, as in training; ``key`` tells it from others."""
         if self.count is not None:
             return Draws(method=self.method, count=self.count, seed=self.seed).indices(n_frames, key)
         return at_rate(n_frames, fps, self.fps or 0)

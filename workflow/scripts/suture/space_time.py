@@ -179,7 +179,8 @@ class VisionTransformer(nn.Module):
     def forward(self, video: torch.Tensor) -> torch.Tensor:
         """Maps normalised videos [B, 3, T, height, width] to their class tokens, [B, D].
 
-        Frames and pictures of another number and size than the embeddings are for get the nearest of them, as published.
+        Where the embeddings are for another number of frames or another size of pictures, the nearest of them are
+        taken, as published.
         """
         batch, _, frames, _, _ = video.shape
         grid = self.patch_embed(video.transpose(1, 2).flatten(0, 1))

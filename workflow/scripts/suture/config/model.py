@@ -23,6 +23,8 @@ from suture.config.training import Train, with_family_defaults
 from suture.frame_draws import Method
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+CHECKPOINT_FILES = (".pth", ".pth.tar", ".pt")
+"""How the names of checkpoint files end: such a name is no hub id, also where the file is yet to come."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -298,7 +300,7 @@ class Experiment(Section):
                 raise ValueError(f"`init_from` names the base model: leave out model: {self.model}")
             return self
         built = registry.literals("model family", self.family).get("BUILT", ())
-        local = self.model in ("small", *built) or Path(self.model).exists()
+        local = self.model in ("small", *built) or Path(self.model).exists() or self.model.endswith(CHECKPOINT_FILES)
         if local and self.revision:
             raise ValueError("`revision` is of a hub model; leave it out for what is built, a file and a folder")
         if not local and not self.revision:

@@ -182,7 +182,7 @@ class Train(BaseModel):
         return "qlora" if self.use_qlora else "lora" if self.use_lora else None
 
     def learning_rate_of(self, tower: str) -> float:
-        """The peak learning rate of a tower: its own, or the general one, scaled where ``learning_rate_per`` says so."""
+        """The peak learning rate of a tower: its own or the general one, scaled as ``learning_rate_per`` says."""
         own: float | None = getattr(self, f"{tower}_learning_rate", None)
         rate = self.learning_rate if own is None else own
         return rate if self.learning_rate_per is None else rate * self.samples_per_step / self.learning_rate_per

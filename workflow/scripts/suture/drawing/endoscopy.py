@@ -2,8 +2,9 @@
 
 A fold that does not move is a reason to refer the patient. The glottis of
 each frame is open by as much as a wave is high at some phase; in a clip of
-class ``mobile`` the phase runs, in one of class ``immobile`` it stays. It is drawn from all phases alike, so that a single frame
-is as likely in one class as in the other: nothing but what changes tells them apart.
+class ``mobile`` the phase runs, in one of class ``immobile`` it stays. It is
+drawn from all phases alike, so that a single frame is as likely in one class
+as in the other: nothing but what changes tells them apart.
 """
 
 from __future__ import annotations

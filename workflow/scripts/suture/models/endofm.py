@@ -46,7 +46,7 @@ TRAIN_DEFAULTS = {
 }
 
 BUILT = ("vit_base",)
-"""Models that are built here with random weights, beside ``small``: the published ViT-B/16, for training from scratch."""
+"""Models that are built here with random weights, beside ``small``: the published ViT-B/16, to train from scratch."""
 
 REMADE = ("head.linear.weight", "head.linear.bias", "backbone.time_embed")
 """Tensors whose shape follows from the run, not from the base model."""

@@ -21,7 +21,6 @@ from suture.tasks import closed_vqa
 from suture.tasks.base import NOTHING_MORE, Context, FloatArray, Measure, Missing, Row, units_of
 
 PIPELINE_TAG = "video-classification"
-tables = closed_vqa.tables
 
 _ACC = "share of rows given their class"
 _F1_MACRO = "unweighted mean F1 over the classes that occur, as gold or as prediction (as scikit-learn's macro)"
@@ -104,6 +103,40 @@ def _combined(counts: Counts, negative: int, found: Sequence[Measure]) -> Measur
         bounds=(0.0, 1.1),
         undefined=_ONE_CLASS,
     )
+
+
+def tables(rows: Sequence[Row], context: Context = NOTHING_MORE) -> dict[str, Any]:
+    """Gives the confusion matrix, and where there are scores calibration and ``curves``.
+
+    A curve is a list of points [threshold, false positive rate, true positive
+    rate, precision], by class; of two classes the one looked for alone.
+    """
+    made = closed_vqa.tables(rows, context)
+    labels = closed_vqa.labels_of(rows, context)
+    if closed_vqa.why_no_scores(rows, labels):
+        return made
+    chances, gold = calibration.probabilities(rows, labels), [row.answer for row in rows]
+    shown = [context.positive or labels[1]] if len(labels) == 2 else labels
+    made["curves"] = {name: curve(chances[:, labels.index(name)], [one == name for one in gold]) for name in shown}
+    return made
+
+
+def curve(scores: FloatArray, positive: Sequence[bool], most: int = 200) -> list[list[float]]:
+    """Returns the points of a ROC and a precision–recall curve, at most ``most`` of them, from the highest threshold on.
+
+    Rows of equal score are one threshold. A class that all rows have, or none, has no curve.
+    """
+    truth = np.array(positive, dtype=np.float64)
+    if not 0 < truth.sum() < len(truth):
+        return []
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.diff(scores[order], append=-np.inf))
+    hits, alarms = np.cumsum(truth[order])[last], np.cumsum(1 - truth[order])[last]
+    points = np.stack(
+        [scores[order][last], alarms / (1 - truth).sum(), hits / truth.sum(), hits / (hits + alarms)], axis=1
+    )
+    kept = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).round().astype(int))
+    return [[round(float(value), 6) for value in points[at]] for at in kept]
 
 
 def _binary(counts: Counts, positive: int, name: str) -> list[Measure]:

@@ -31,7 +31,7 @@ class Unseen(FrameCache):
 
 
 MediaCache = FrameCache | SampledFrames | FeatureCache
-"""Where the videos of samples come from: as pixels, drawn from all of a clip's or not, or as what a tower made of them."""
+"""Where videos come from: as pixels, drawn from all of a clip's or not, or as what a frozen tower made of them."""
 
 POOL = 50
 """Batches whose samples are sorted by length together: enough to find like ones, few enough to stay random."""

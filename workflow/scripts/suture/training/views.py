@@ -94,6 +94,6 @@ def write_indices(
 
 
 def file_name(name: str, method: str, split: str, aug_step_size: int | None = None) -> str:
-    """Names a file of sampling indices as published: ``sampling_indices_{dataset}_{method}_{split}[_augstep{k}].csv``."""
+    """Names a file as published: ``sampling_indices_{dataset}_{method}_{split}[_augstep{k}].csv``."""
     suffix = f"_augstep{aug_step_size}" if aug_step_size is not None else ""
     return f"sampling_indices_{name}_{method}_{split}{suffix}.csv"

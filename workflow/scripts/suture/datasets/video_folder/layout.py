@@ -110,9 +110,9 @@ def _class_folders(folder: Path) -> Iterator[tuple[str, Path]]:
     places = splits or [("", folder)]
     for split, place in places:
         for path in sorted(place.iterdir()):
-            if path.is_dir() and not path.name.startswith(".") and any(_is_video(one) for one in path.iterdir()):
-                if split or path.name not in ("videos", "splits"):
-                    yield split, path
+            named = path.is_dir() and not path.name.startswith(".") and (split or path.name not in ("videos", "splits"))
+            if named and any(_is_video(one) for one in path.iterdir()):
+                yield split, path
 
 
 def _is_video(path: Path) -> bool:
