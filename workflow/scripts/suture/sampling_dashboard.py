@@ -33,7 +33,7 @@ class Series:
 
 
 def series_of(path: Path, rows: Sequence[Drawn]) -> Series:
-    """Takes a file's name apart: ``sampling_indices_{name}_{method}_{split}[_augstep{k}].csv``; the rows know the method.
+    """Takes a file's name apart, ``sampling_indices_{name}_{method}_{split}[_augstep{k}].csv``; rows know the method.
 
     ``random_window`` has an underscore of its own, which is why the published
     dashboard shows it as another method and another split.

@@ -122,7 +122,7 @@ def tables(rows: Sequence[Row], context: Context = NOTHING_MORE) -> dict[str, An
 
 
 def curve(scores: FloatArray, positive: Sequence[bool], most: int = 200) -> list[list[float]]:
-    """Returns the points of a ROC and a precision–recall curve, at most ``most`` of them, from the highest threshold on.
+    """Returns the points of a ROC and a precision–recall curve, at most ``most``, from the highest threshold on.
 
     Rows of equal score are one threshold. A class that all rows have, or none, has no curve.
     """
