@@ -25,7 +25,8 @@ CLASSES = ("mobile", "immobile")
 FRAMES = ["--frames", 4, "--train-sampling", "random", "--val-sampling", "uniform", "--test-sampling", "uniform"]
 # The same for all runs here: enough of each option that one is missed when it gets lost between two jobs.
 OPTIONS = [
-    "--max-steps", STEPS, "--batch-size", 4, "--gradient-accumulation-steps", 2, "--aug-step-size", 2, "--max-aug-rounds", 1,
+    "--max-steps", STEPS, "--batch-size", 4, "--gradient-accumulation-steps", 2,
+    "--aug-step-size", 2, "--max-aug-rounds", 1,
     "--eval-steps", 1, "--keep-best", "--best-metric", "auroc", "--save-steps", 1, "--learning-rate", 0.01,
     "--learning-rate-per", 8, "--labels", *CLASSES,
 ]  # fmt: skip
@@ -59,7 +60,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, rows in by_split.items():
         records.write(root / f"{split}.jsonl", rows)
     call(
-        cache_frames, "--clips", root / "clips.jsonl", "--clips-dir", root / "drawn/one/videos", "--all", "--size", 56, 56,
+        cache_frames, "--clips", root / "clips.jsonl", "--clips-dir", root / "drawn/one/videos", "--all",
+        "--size", 56, 56,
         "--output", root / "all.jsonl", "--array", root / "all.npy",
     )  # fmt: skip
     call(fetch_weights, "--family", "endofm", "--model", "small", "--output", root / "small")
