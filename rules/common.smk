@@ -13,6 +13,7 @@ from suture.datasets.base import annotation_digest
 from suture.config import publishing, variants
 from suture.config.features import arithmetic
 from suture.config.flags import to_flags
+from suture.config.model import CHECKPOINT_FILES
 from suture.config.load import resolve
 from suture.environment import put_python_first
 from suture.errors import SutureError
@@ -200,7 +201,9 @@ def model_files(model):
     """The files of a model that lies here: a checkpoint, or a folder's own."""
     if "/" not in model:
         return []
-    return [model] if Path(model).is_file() else sorted(map(str, Path(model).glob("*.*")))
+    if model.endswith(CHECKPOINT_FILES):
+        return [model]
+    return sorted(map(str, Path(model).glob("*.*")))
 
 
 def label_flags(wildcards):

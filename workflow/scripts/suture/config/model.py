@@ -422,7 +422,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _has_data(self) -> Config:
         if self.draw is not None and self.dataset != self.draw.dataset:
-            raise ValueError(f"draw.kind {self.draw.kind} makes the files of {self.draw.dataset}: set it as `dataset`")
+            whose = "video_folder's" if self.draw.kind == "endoscopy" else "Cataract-1K's"
+            raise ValueError(f"`draw` makes {whose} files: with it, dataset: {self.draw.dataset}")
         if self.draw is not None and self.videos is not None:
             raise ValueError("`draw` makes its own videos: leave out `videos`, or leave out `draw`")
         if self.draw is not None and self.draw.kind != "annotations":
