@@ -18,8 +18,15 @@ def drawn(
     indices: tuple[int, ...], *, clip: str = "a", round_: int = 0, total: int = 40, method: str = "random"
 ) -> Drawn:
     return Drawn(
-        path=f"{clip}.mp4", total_frames=total, method=method, indices=indices, round=round_, label="0", epoch=0, clip=clip
-    )  # fmt: skip
+        path=f"{clip}.mp4",
+        total_frames=40,
+        method=method,
+        indices=indices,
+        round=round_,
+        label="0",
+        epoch=0,
+        clip=clip,
+    )
 
 
 @pytest.mark.parametrize(
