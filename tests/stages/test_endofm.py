@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(data: Path, output: Path, *more: object, model: Path | None = None) -> int:
     inputs = ["--model", model or data / "small", "--train", data / "train.jsonl", "--val", data / "val.jsonl"]
-    code: int = call(
-        train, "--family", "endofm", *inputs, "--frames-cache", data / "all.jsonl", "--output", output,
-        *FRAMES, *OPTIONS, *more,
-    )  # fmt: skip
+    words = ["--family", "endofm", *inputs, "--frames-cache", data / "all.jsonl", "--output", output, *FRAMES, *OPTIONS]
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        code = train.main(train.parser("endofm").parse_args([str(word) for word in [*words, *more]]))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return code
 
 

@@ -360,7 +360,7 @@ def _seen_an_epoch(args: argparse.Namespace, samples: Sequence[Sample], given: M
 def _check_kind(args: argparse.Namespace, options: Train, family: Mapping[str, Any], drawn: Mapping[str, Any]) -> None:
     """Refuses options that the family has no use for, and published flags that mean something else here."""
     for name, reason in family.get("REFUSED_FLAGS", {}).items():
-        if getattr(args, f"refused_{name}") is not None:
+        if getattr(args, f"refused_{name}", None) is not None:
             raise InputError(f"--{name}: {reason}")
     if reason := refused_by_family(options, family):
         raise InputError(reason)
