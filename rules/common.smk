@@ -16,6 +16,7 @@ from suture.datasets.base import annotation_digest
 from suture.config import publishing, schedule, variants
 from suture.config.features import arithmetic
 from suture.config.flags import to_flags
+from suture.config.model import CHECKPOINT_FILES
 from suture.config.load import resolve
 from suture.environment import check_deployment, put_python_first
 from suture.errors import SutureError
@@ -38,11 +39,13 @@ try:
     # The experiments, and under names of their own what they are compared with.
     ASKED = variants.asked(CONFIG.experiments)
     ADAPTER = registry.dataset(CONFIG.dataset)
-    DRAWN = CONFIG.draw is not None and CONFIG.draw.kind == "surgery"
+    DRAWN = CONFIG.draw is not None and CONFIG.draw.kind != "annotations"
     RUN = f"results/{CONFIG.run}"
     SOURCE = f"{RUN}/source"
     ANNOTATIONS = f"{SOURCE}/annotations" if DRAWN else CONFIG.annotations
     VIDEOS = f"{SOURCE}/videos" if CONFIG.draw else CONFIG.videos
+    if DRAWN and CONFIG.draw.kind == "endoscopy":  # lists and videos of a dataset lie in one folder
+        ANNOTATIONS = VIDEOS = f"{SOURCE}/datasets"
     CASES = CONFIG.cases or ADAPTER.case_ids(Path(ANNOTATIONS))
     CORRECTIONS = CONFIG.qa.correction_files
     REVIEWED = corrections.read(map(Path, CORRECTIONS))
@@ -127,6 +130,8 @@ def shards(pattern):
 @cache
 def annotation_files(case):
     """The annotation files of a case, which stand for its content in every rule that reads it."""
+    if CONFIG.draw and CONFIG.draw.kind == "endoscopy":
+        return [ANNOTATIONS]
     if DRAWN:
         return [path for name, path in drawn_files(case).items() if name != "video"]
     shared = annotation_digest(ADAPTER, Path(ANNOTATIONS), case) is not None
@@ -156,7 +161,7 @@ def drawn_files(case):
 def media_files(case):
     """The videos of a case. Real ones are `ancient`: media_revision says when their content changes."""
     if CONFIG.draw:
-        return [f"{SOURCE}/videos/{case}.mp4"]
+        return [ANNOTATIONS] if CONFIG.draw.kind == "endoscopy" else [f"{SOURCE}/videos/{case}.mp4"]
     return [ancient(str(path)) for path in ADAPTER.case_media(Path(ANNOTATIONS), Path(VIDEOS), case)]
 
 
@@ -284,6 +289,21 @@ def baseline_flags(name):
     """The same as flags of score.py."""
     answers = baseline_answers(name)
     return " ".join(["--baseline", *(f"{key}={path}" for key, path in answers.items())]) if answers else ""
+
+
+def model_files(model):
+    """The files of a model that lies here: a checkpoint, or a folder's own."""
+    if "/" not in model:
+        return []
+    if model.endswith(CHECKPOINT_FILES):
+        return [model]
+    return sorted(map(str, Path(model).glob("*.*")))
+
+
+def label_flags(wildcards, flag="--labels"):
+    """The classes of an experiment in their order, as a flag; nothing where they are those of training."""
+    labels = experiment(wildcards).labels
+    return f"{flag} {shlex.join(labels)}" if labels else ""
 
 
 def clip_folders(cases):

@@ -1,6 +1,30 @@
 # Publisher's files to clips, objects and the dataset folder.
 
-if DRAWN:
+if CONFIG.draw and CONFIG.draw.kind == "endoscopy":
+
+    rule draw_endoscopy:
+        output:
+            datasets=directory(ANNOTATIONS),
+        log:
+            f"{RUN}/logs/draw_endoscopy.log",
+        benchmark:
+            f"{RUN}/benchmarks/draw_endoscopy.tsv"
+        conda:
+            "../envs/draw_endoscopy.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind"})),
+            cases=CASES,
+            code=code("draw_endoscopy"),
+        message:
+            "Drawing endoscopies"
+        shell:
+            "exec python workflow/scripts/draw_endoscopy.py --cases {params.cases:q} {params.options}"
+            " --output {output.datasets:q} > {log:q} 2>&1"
+
+elif DRAWN:
 
     rule draw_case:
         output:
@@ -18,7 +42,7 @@ if DRAWN:
             mem_mb=1000,
             runtime=10,
         params:
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size"})),
+            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size", "clips"})),
             size=[CONFIG.draw.size, CONFIG.draw.size],
             code=code("draw_case"),
         message:
@@ -46,7 +70,7 @@ elif CONFIG.draw:
             runtime=10,
         params:
             like=lambda w: ANNOTATIONS,
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size"})),
+            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size", "clips"})),
             size=[CONFIG.draw.size, CONFIG.draw.size],
             code=code("draw_case", DATASET_MODULE),
         message:

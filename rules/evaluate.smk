@@ -60,13 +60,14 @@ rule score:
         metadata=lambda w, input: f"--clips {input.clips} --clips-dir {RUN}/clips" if input.clips else "",
         labels=lambda w, input: f"--labels {shlex.quote(input.labels)}" if input.labels else "",
         options=to_flags(CONFIG.score),
+        names=lambda w: label_flags(w, "--label-names"),
         code=lambda w: code("score", f"suture.tasks.{experiment(w).task}", DATASET_MODULE),
     message:
         "Scoring {wildcards.experiment}"
     shell:
         "exec python workflow/scripts/score.py --task {params.task} --predictions {input.predictions:q}"
         " --adapter {params.adapter} --references {input.references:q} --split-info {input.leaks:q}"
-        " --split {params.scored} {params.baselines} {params.metadata} {params.labels} {params.options}"
+        " --split {params.scored} {params.baselines} {params.metadata} {params.labels} {params.names} {params.options}"
         " --output {output.entry:q} > {log:q} 2>&1"
 
 

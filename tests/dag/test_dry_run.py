@@ -70,15 +70,28 @@ def test_lint_is_clean(fresh: Path) -> None:
     assert "good condition" in snakemake(fresh, "--lint")
 
 
+def make_downstream(where: Path) -> None:
+    """Lays out what config/endofm.yaml names: the published folders and a checkpoint, all empty."""
+    for dataset in ("balanced-dataset", "bagls-split:v0"):
+        for split in ("train", "val", "test"):
+            path = where / "data/downstream" / dataset / "splits" / f"{split}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{split}_a.mp4,0\n{split}_b.mp4,1\n")
+    (where / "checkpoints").mkdir(exist_ok=True)
+    (where / "checkpoints/endo_fm.pth").touch()
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_a_config_file_runs_its_own_experiments_and_no_others(fresh: Path, cataract1k: Path, config: Path) -> None:
     """Snakemake merges config files; the demo's experiments must not join those of another run."""
     raw = yaml.safe_load((fresh / config).read_text())
     override: list[object] = []
-    if raw.get("draw", {}).get("kind") != "surgery":
+    if raw["dataset"] == "balanced":
+        make_downstream(fresh)
+    elif raw.get("draw", {}).get("kind") not in ("surgery", "endoscopy"):
         override = ["--config", f"annotations={cataract1k}"]
-    if "draw" not in raw:
-        override.append(f"videos={cataract1k}")
+        if "draw" not in raw:
+            override.append(f"videos={cataract1k}")
     printed = snakemake(fresh, "-n", "train", "--configfile", config, *override)
     for name, experiment in raw["experiments"].items():
         assert f"Exporting the model of {name}\n" in printed

@@ -45,7 +45,7 @@ def test_an_unknown_key_names_the_nearest_right_one() -> None:
 
 
 def test_an_unknown_key_like_no_other_lists_what_is_there() -> None:
-    assert "draw.zzz is not a key; here are: fps, kind, seed, size" in refusal(draw__zzz=1)
+    assert "draw.zzz is not a key; here are: clips, fps, kind, seed, size" in refusal(draw__zzz=1)
 
 
 def test_a_wrong_value_shows_what_is_allowed_and_a_right_line() -> None:
