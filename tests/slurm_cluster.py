@@ -137,9 +137,7 @@ class Cluster:
         """Ends all jobs and daemons; nothing stays behind."""
         if "slurmctld" in self._daemons:
             self.run("scancel", "--user", getpass.getuser())
-            until = time.monotonic() + 40
-            while self.run("squeue", "-h") and time.monotonic() < until:
-                time.sleep(0.5)
+            self.await_empty()
         for daemon in reversed(self._daemons.values()):
             daemon.send_signal(signal.SIGTERM)
         for daemon in reversed(self._daemons.values()):
@@ -154,6 +152,12 @@ class Cluster:
         """Runs one of SLURM's commands; returns what it printed, nothing where it failed."""
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=30)
         return done.stdout.strip() if done.returncode == 0 else ""
+
+    def await_empty(self, timeout: float = 40) -> None:
+        """Waits until no job waits, runs or is being ended; not longer than ``timeout`` seconds."""
+        until = time.monotonic() + timeout
+        while self.run("squeue", "-h") and time.monotonic() < until:
+            time.sleep(0.5)
 
     def jobs(self) -> list[dict[str, str]]:
         """The jobs that have ended, as SLURM wrote them down: JobId, Name, JobState, StartTime, EndTime and others."""

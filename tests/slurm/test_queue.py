@@ -23,8 +23,10 @@ pytestmark = pytest.mark.slurm
 
 TINY = "tests/dag/tiny.yaml"
 LOCAL = set(re.findall(r"\w+", re.search(r"localrules:\n(.*?)\n\n", (ROOT / "Snakefile").read_text(), re.DOTALL)[1]))
-# Long enough to be stopped three times: by the signal, by a kill, by a deadline 45 s after the job's start.
+# Long enough to be stopped three times on a fast machine.
 STEPS = 600
+# Of the minute that the job with a deadline has, 45 s are for training.
+MINUTE = 60
 
 
 class Run:
@@ -68,6 +70,8 @@ def run(queue: Queue, tmp_path_factory: pytest.TempPathFactory) -> Run:
     made.jobs = planned(queue.snakemake(made.where, "-n", *config, conda=conda))
     before = len(queue.cluster.jobs())
     queue.snakemake(made.where, *config, conda=conda)
+    # SLURM writes a job down after Snakemake has seen its end.
+    queue.cluster.await_empty()
     made.ended = len(queue.cluster.jobs()) - before
     made.left = planned(queue.snakemake(made.where, "-n", *config, conda=conda))
     return made
@@ -133,13 +137,18 @@ def test_training_interrupted_in_every_way_equals_one_that_was_not(run: Run, que
     def running() -> set[str]:
         return set(queue.running("rule_train_segment_wildcards_long_1"))
 
+    def trainer() -> int:
+        """The process that trains, by its last sign of life."""
+        pid: int = files.read_json(work / beat.NAME)["pid"]
+        return pid
+
     def started_saving(process: subprocess.Popen[str], earlier: set[str]) -> set[str]:
         """Waits for a save by another job than those before; returns its id."""
         before = set(work.glob("checkpoint-*/complete.json")) if earlier else set()
         wait_until(lambda: set(work.glob("checkpoint-*/complete.json")) - before and running() - earlier, process)
         return running() - earlier
 
-    # The list replaces the profile's. The third attempt has a minute, which leaves 45 s for training.
+    # The list replaces the profile's.
     ask = ["slurm_partition=gpu", "gpu=1", "mem_mb=64000", "runtime=1 if attempt == 3 else 20"]
     ask = [f"train_segment:{one}" for one in ask]
     with queue.start(
@@ -148,8 +157,15 @@ def test_training_interrupted_in_every_way_equals_one_that_was_not(run: Run, que
         [job] = started_saving(process, set())
         queue.cluster.run("scancel", "--signal=TERM", job)
         wait_until(lambda: job not in running(), process)
-        started_saving(process, {job})
-        os.kill(files.read_json(work / beat.NAME)["pid"], signal.SIGKILL)
+        [killed] = started_saving(process, {job})
+        os.kill(trainer(), signal.SIGKILL)
+        wait_until(lambda: killed not in running(), process)
+        started_saving(process, {job, killed})
+        # However fast the machine, the minute ends before the steps do: a node that stalls.
+        stalled = trainer()
+        os.kill(stalled, signal.SIGSTOP)
+        time.sleep(MINUTE)
+        os.kill(stalled, signal.SIGCONT)
         printed, _ = process.communicate(timeout=900)
     assert process.returncode == 0, printed[-6000:]
     entries = [one for one in files.read_jsonl(run.results / "ledger.jsonl") if one["experiment"] == "long"]

@@ -97,6 +97,23 @@ def test_a_clip_within_a_longer_one_is_found_and_a_shared_title_is_not() -> None
     assert [(leak.left_clip, leak.right_clip) for leak in loose] == [("long", "part"), ("titled", "other")]
 
 
+def test_near_hashes_are_a_leak_only_of_the_same_picture() -> None:
+    """Two eyes of other colours have one hash; the same eye as JPEG, dimmed, is the same picture."""
+    y, x = np.mgrid[:112, :112]
+    disc = ((y - 56) ** 2 + (x - 60) ** 2 < 30**2)[..., None]
+    shade = (40 * np.sin(y / 7 + x / 9) + 30 * np.cos(x / 5 - y / 11))[..., None]
+    eye, other = (
+        np.clip(np.where(disc, iris, skin) + shade, 0, 255).astype(np.uint8)
+        for iris, skin in (((60, 90, 160), (200, 160, 140)), ((120, 70, 30), (160, 190, 200)))
+    )
+    again = jpeg((eye * 0.7).astype(np.uint8), 30)
+    shown = {"eye": eye[None], "other": other[None], "again": again[None]}
+    assert apart(shown["eye"], shown["other"]).max() <= 4, "the hash alone takes them for one"
+    near = [Leak("frames", "train", "eye", "test", clip, "1 of 1") for clip in ("other", "again")]
+    (kept,) = leaks.seen(near, shown.__getitem__, distance=4, share=0.5)
+    assert (kept.right_clip, kept.value) == ("again", "1 of 1 frames are the same picture")
+
+
 def test_the_threshold_is_the_number_of_bits() -> None:
     here, there = of(1), of(1) ^ np.uint64(0b1011)
     for distance, count in ((2, 0), (3, 1)):

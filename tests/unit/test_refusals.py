@@ -40,3 +40,10 @@ def test_another_failure_may_be_cured_by_a_retry(tmp_path: Path) -> None:
         raise OSError("the disk is gone")
     with remembered(tmp_path, 2):
         pass
+
+
+def test_where_all_attempts_are_made_on_one_machine_a_crash_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), remembered(tmp_path, 1, crashes=True):
+        print(1 / 0)
+    with pytest.raises(SutureError, match="ZeroDivisionError: division by zero"), remembered(tmp_path, 2, crashes=True):
+        pytest.fail("the second attempt was made")

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import random
-import sys
+import shutil
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 
 import score
-from support import SHARED, call
-from suture import scoring
+from support import SHARED, call, run_script
+from suture import files, scoring
 from suture.errors import InputError
 from suture.measures import text
 from suture.tasks import report
 from suture.tasks.base import Context, Missing, Row
 
+WORDNET = Path("/usr/share/wordnet")
 GOLDEN = SHARED / "cxr_metrics" / "bleu_golden.json"
 
 
@@ -91,37 +91,51 @@ def test_what_cannot_be_computed_of_a_report_is_listed_with_its_reason() -> None
     assert "--bertscore" in found["bertscore"].reason
 
 
-@pytest.mark.parametrize(
-    ("raised", "said"),
-    [(None, "the package nltk is not installed"), (LookupError("wordnet"), "WordNet data is not installed")],
-)
-def test_meteor_without_its_package_or_its_data_is_listed(
-    monkeypatch: pytest.MonkeyPatch, raised: Exception | None, said: str
-) -> None:
-    meteor_score: ModuleType | None = None
-    if raised is not None:
-        meteor_score = ModuleType("nltk.translate.meteor_score")
+def test_meteor_without_its_data_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def single_meteor_score(reference: list[str], hypothesis: list[str]) -> float:
+        raise LookupError("Resource wordnet not found.")
 
-        def single_meteor_score(reference: list[str], hypothesis: list[str]) -> float:
-            raise raised
-
-        meteor_score.single_meteor_score = single_meteor_score  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "nltk", ModuleType("nltk"))
-        monkeypatch.setitem(sys.modules, "nltk.translate", ModuleType("nltk.translate"))
-    monkeypatch.setitem(sys.modules, "nltk.translate.meteor_score", meteor_score)
+    monkeypatch.setattr("nltk.translate.meteor_score.single_meteor_score", single_meteor_score)
     (found,) = [m for m in report.measures(ROWS, 3) if m.key == "meteor"]
     assert isinstance(found, Missing)
-    assert said in found.reason
+    assert "WordNet data is not installed" in found.reason
 
 
-def test_meteor_is_nltks_where_its_data_is_installed() -> None:
-    meteor = pytest.importorskip("nltk.translate.meteor_score", reason="nltk is not installed")
-    try:
-        expected = meteor.single_meteor_score(["no", "large", "effusion"], ["no", "effusion"])
-    except LookupError:
-        pytest.skip("nltk's WordNet data is not installed")
-    rows = [Row(id="1", turn=0, answer="No large effusion.", prediction="no effusion")]
-    assert values(rows)["meteor"] == pytest.approx(expected)
+@pytest.mark.skipif(not WORDNET.is_dir(), reason="Debian's wordnet-base is not installed")
+def test_meteor_is_the_value_in_nltks_own_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NLTK_DATA", str(nltk_data(tmp_path / "data")))
+    answer = "It is a guide to action that ensures that the military will forever heed Party commands"
+    prediction = "It is a guide to action which ensures that the military always obeys the commands of the party"
+    row = {
+        "id": "1",
+        "turn": 0,
+        "case": "1",
+        "kind": "report",
+        "question": "?",
+        "answer": answer,
+        "prediction": prediction,
+    }
+    files.write_jsonl(tmp_path / "predictions.jsonl", [row])
+    run_script(
+        "score", "--predictions", tmp_path / "predictions.jsonl", "--task", "report", "--output", tmp_path / "m.json"
+    )
+    found = files.read_json(tmp_path / "m.json")["metrics"]["meteor"]["value"]
+    assert found == pytest.approx(0.6944, abs=5e-5)
+
+
+def nltk_data(where: Path) -> Path:
+    """WordNet 3.0 as nltk wants it: Debian's files, and the two indices that are made of them."""
+    shutil.copytree(WORDNET, folder := where / "corpora" / "wordnet")
+    kinds = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
+    (folder / "lexnames").write_text("".join(f"{number:02d}\tnoun.all\t1\n" for number in range(45)))
+    with (folder / "index.sense").open("w") as index:
+        for kind, number in kinds.items():
+            for line in (folder / f"data.{kind}").read_text().splitlines():
+                offset, lexicographer, _, words, *rest = line.split(" ")
+                for word, sense in zip(rest[: 2 * int(words, 16) : 2], rest[1::2], strict=False) if offset else ():
+                    key = f"{word.lower()}%{number}:{lexicographer}:{int(sense, 16):02d}::"
+                    index.write(f"{key} {offset} 1 0\n")
+    return where
 
 
 # --- BERTScore --------------------------------------------------------------------------------------------------------

@@ -64,8 +64,10 @@ def main(args: argparse.Namespace) -> None:
     splits: dict[str, list[Sample]] = {name: records.read(getattr(args, name), Sample) for name in SPLITS}
     clips = _clips(args.clips, splits)
     unit, declared = _split_info(args.split_info)
-    cached, frames = _hashed(splits, FrameCache(args.frames_cache))
-    found = leaks.recorded(splits, clips) + leaks.alike(cached, distance=args.distance, share=args.share)
+    cache = FrameCache(args.frames_cache)
+    cached, frames = _hashed(splits, cache)
+    near = leaks.alike(cached, distance=args.distance, share=args.share)
+    found = leaks.recorded(splits, clips) + leaks.seen(near, cache.frames, distance=args.distance, share=args.share)
     known = known_overlaps.find(args.weights, args.dataset)
     counts = dict(sorted(Counter(leak.kind for leak in found).items()))
     for line in [*map(str, found), *(f"{one.weights} and {one.dataset}: {one.status}: {one.what}" for one in known)]:

@@ -157,7 +157,8 @@ def main(args: argparse.Namespace) -> int:
     _refuse_what_others_see(args)
     published = registry.literals("model family", args.family)
     paths = _paths(args, published["PUBLISHED"]["save_dir"])
-    with refusals.remembered(paths["work"], args.attempt):
+    # Where no queue ends the job, all attempts are made on this machine.
+    with refusals.remembered(paths["work"], args.attempt, crashes=args.deadline_seconds is None):
         return _train(args, paths, published)
 
 

@@ -50,15 +50,47 @@ def hashes(frames: NDArray[np.uint8]) -> Hashes:
     return Hashes(np.concatenate(bits), np.concatenate(flat))
 
 
+def likeness(frames: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Correlates pictures in colour, averaged to 32x32: [frames, others], from -1 to 1.
+
+    A hash knows coarse shapes alone: eyes under a microscope, each in the middle of its picture, come within a few
+    bits of each other. Brightness and contrast play no part; of two frames without contrast nothing is said: 0.
+
+    Args:
+        frames: uint8 [n, height, width, RGB].
+        others: as many pixels or others.
+    """
+    one, other = _standardised(frames), _standardised(others)
+    product: NDArray[np.float64] = one @ other.T
+    return product
+
+
+def _standardised(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Returns frames as rows of 32 x 32 x 3 values with mean 0 in each colour and length 1; a plain one as zeros."""
+    rows, columns = _averaging(frames.shape[1]), _averaging(frames.shape[2])
+    small = np.einsum("rh,nhwc,sw->nrsc", rows, frames.astype(np.float64), columns, optimize=True)
+    small -= small.mean(axis=(1, 2), keepdims=True)
+    flat = small.reshape(len(frames), -1)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    made: NDArray[np.float64] = np.where(length > 0, flat / np.maximum(length, 1e-12), 0)
+    return made
+
+
 @lru_cache(maxsize=32)
-def _basis(length: int) -> NDArray[np.float32]:
-    """Returns what averages ``length`` pixels to 32 and gives DCT-II coefficients 1 to 8, orthonormal: [8, length]."""
+def _averaging(length: int) -> NDArray[np.float64]:
+    """Returns what averages ``length`` pixels to 32: [32, length]."""
     edges = np.linspace(0, length, SIDE + 1)
     left, right = edges[:-1, None], edges[1:, None]
     pixel = np.arange(length)
     covered = np.clip(np.minimum(right, pixel + 1) - np.maximum(left, pixel), 0, None)
-    averaged = covered / covered.sum(axis=1, keepdims=True)
+    averaged: NDArray[np.float64] = covered / covered.sum(axis=1, keepdims=True)
+    return averaged
+
+
+@lru_cache(maxsize=32)
+def _basis(length: int) -> NDArray[np.float32]:
+    """Returns what averages ``length`` pixels to 32 and gives DCT-II coefficients 1 to 8, orthonormal: [8, length]."""
     place, order = np.arange(SIDE), np.arange(1, KEPT + 1)[:, None]
     waves = np.cos(np.pi * (place + 0.5) * order / SIDE) * np.sqrt(2 / SIDE)
-    basis: NDArray[np.float32] = (waves @ averaged).astype(np.float32)
+    basis: NDArray[np.float32] = (waves @ _averaging(length)).astype(np.float32)
     return basis

@@ -14,13 +14,15 @@ NOTE = "refused.txt"
 
 
 @contextmanager
-def remembered(work_dir: Path, attempt: int) -> Iterator[None]:
+def remembered(work_dir: Path, attempt: int, *, crashes: bool = False) -> Iterator[None]:
     """Writes down a refusal of what is done inside, for the attempts that come after it.
 
     Args:
         work_dir: the job's folder, which all its attempts share.
         attempt: number of this attempt, from 1. The first one forgets what was refused before: something may have
             been changed since.
+        crashes: remember any other exception too. On a cluster the next attempt may have a better node; where all are
+            made on one machine, it would crash again.
 
     Raises:
         SutureError: the attempt before was refused; nothing is tried.
@@ -33,4 +35,8 @@ def remembered(work_dir: Path, attempt: int) -> Iterator[None]:
         yield
     except SutureError as error:
         files.write_text(note, str(error))
+        raise
+    except Exception as error:
+        if crashes:
+            files.write_text(note, f"{type(error).__name__}: {error}")
         raise

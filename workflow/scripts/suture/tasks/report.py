@@ -7,8 +7,7 @@ not computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from typing import Any
 
 from suture.measures.likeness import word_measures
@@ -35,11 +34,11 @@ def measures(rows: Sequence[Row], n_units: int, context: Context = NOTHING_MORE)
 
 
 def _meteor(rows: Sequence[Row], n_units: int) -> Measure | Missing:
+    # Loading it takes a second, which no other task should.
+    from nltk.translate.meteor_score import single_meteor_score
+
     try:
-        score: Callable[..., float] = import_module("nltk.translate.meteor_score").single_meteor_score
-        scores = [score(rouge_words(row.answer), rouge_words(row.prediction)) for row in rows]
-    except ImportError:
-        return Missing(key="meteor", reason="the package nltk is not installed")
+        scores = [single_meteor_score(rouge_words(row.answer), rouge_words(row.prediction)) for row in rows]
     except LookupError:  # its own error for data that was not downloaded
         return Missing(key="meteor", reason="nltk's WordNet data is not installed (nltk.download('wordnet'))")
     return mean_measure("meteor", _METEOR, rows, scores, n_units)
