@@ -14,7 +14,7 @@ from support import call, make_clip
 from suture import files, records, sampled_frames
 from suture.config.training import Train
 from suture.errors import InputError
-from suture.frame_draws import Draws, Method
+from suture.frame_draws import Draws, Method, Sampling
 from suture.frames import CachedClip, FrameCache
 from suture.records import Sample, Turn
 from suture.sampled_frames import SampledFrames
@@ -138,7 +138,7 @@ def test_training_sees_each_round_in_each_epoch_and_the_file_tells_it(data: Path
     folder = tmp_path / "sampling_indices"
     views.write_indices(
         folder, frames, name="toy", train=views.seen(of_epoch, rounds, options, 8), val=samples, options=options,
-        methods={"train": "random", "val": "uniform", "test": "uniform"},
+        sampling=Sampling(count=8, train="random", val="uniform", test="uniform"),
     )  # fmt: skip
     written = sampled_frames.read(folder / "sampling_indices_toy_random_train_augstep3.csv")
     assert [list(row.indices) for row in written] == shown
