@@ -114,7 +114,10 @@ class QA(BaseModel):
     def _existing_goes_with_its_backend(self) -> QA:
         if (self.backend == "existing") != (self.existing is not None):
             raise ValueError("`existing: FILE` and `backend: existing` go together: give both or neither")
-        unused = self.model_fields_set & {"kinds", "wordings", "first_wording"}
+        fields = type(self).model_fields  # a resolved configuration has all keys
+        unused = {
+            name for name in ("kinds", "wordings", "first_wording") if getattr(self, name) != fields[name].default
+        }
         if self.backend in ("annotation", "existing") and unused:
             raise ValueError(
                 f"{' and '.join(sorted(unused))} would be ignored: only backend: template and language models "

@@ -72,8 +72,8 @@ def _random(seed: int, name: str) -> np.random.Generator:
 def frames(clip: Clip, *, seed: int, size: int) -> Iterator[NDArray[np.uint8]]:
     """Draws the frames of a clip, each uint8 [size, size, 3].
 
-    A patient's mucosa has one colour and the scope one place; phase and pace
-    are the clip's. The scope sways a little in every clip.
+    A patient's mucosa has one colour and blotches of its own, by which no other patient's pictures are taken for it;
+    phase and pace are the clip's. The scope sways a little in every clip.
     """
     looks, chance = _random(seed, f"{clip.path.split('/')[0]} {clip.patient}"), _random(seed, clip.path)
     tint = np.array([205, 110, 95]) + looks.normal(0, 8, 3)
@@ -81,6 +81,10 @@ def frames(clip: Clip, *, seed: int, size: int) -> Iterator[NDArray[np.uint8]]:
     phase, pace = chance.uniform(0, 1), chance.uniform(1.6, 2.4) / FRAMES
     sway, turn = chance.uniform(0.005, 0.015), chance.uniform(0, 2 * np.pi)
     y, x = ((np.mgrid[0:size, 0:size] + 0.5) / size) - centre[:, None, None]
+    blotches = [
+        (looks.uniform(-0.5, 0.5, 2), looks.uniform(0.06, 0.15), looks.normal(0, 40) + looks.normal(0, 12, 3))
+        for _ in range(14)
+    ]
     for number in range(FRAMES):
         moved = x - sway * np.sin(2 * np.pi * number / FRAMES + turn)
         at = phase if clip.label == CLASSES.index("immobile") else phase + pace * number
@@ -91,7 +95,13 @@ def frames(clip: Clip, *, seed: int, size: int) -> Iterator[NDArray[np.uint8]]:
         inside = (np.abs(y) < 0.32) / (1 + np.exp((np.abs(moved) - edge) / 0.012))
         fold = np.exp(-(((np.abs(moved) - edge - 0.05) / 0.04) ** 2)) * (np.abs(y) < 0.34)
         light = 1.1 - 1.1 * np.hypot(moved, y)
-        picture = (tint * light[..., None] + fold[..., None] * np.array([45, 75, 75])) * (1 - 0.92 * inside[..., None])
+        mucosa = tint + sum(
+            np.exp(-((moved - at_x) ** 2 + (y - at_y) ** 2) / (2 * wide**2))[..., None] * colour
+            for (at_y, at_x), wide, colour in blotches
+        )
+        picture = (mucosa * light[..., None] + fold[..., None] * np.array([45, 75, 75])) * (
+            1 - 0.92 * inside[..., None]
+        )
         yield np.clip(picture + chance.normal(0, 6, (size, size, 1)), 0, 255).astype(np.uint8)
 
 
