@@ -306,6 +306,12 @@ def label_flags(wildcards, flag="--labels"):
     return f"{flag} {shlex.join(labels)}" if labels else ""
 
 
+def drawn_in_test(name):
+    """Where it is written down which frames a model was asked about."""
+    one = CONFIG.experiments[name]
+    return f"{RUN}/tracking/{name}/sampling_indices/sampling_indices_{name}_{one.frames.test_sampling}_{one.predict.split}.csv"
+
+
 def clip_folders(cases):
     """The clips themselves, of jobs that read them: deleted ones are cut again. Their content is in the manifests."""
     return [ancient(f"{RUN}/clips/{case}") for case in cases]
@@ -370,6 +376,8 @@ def queue_flags():
 
 # Experiments whose steps or jobs are left to `snakemake plan`, and those of them that it has not settled yet.
 PLANNED = [name for name, one in WRITTEN["experiments"].items() if schedule.is_open(one.get("train"))]
+# Experiments whose frames are drawn anew each time they are used.
+SAMPLED = sorted(name for name, one in CONFIG.experiments.items() if one.frames.drawn)
 OPEN = [name for name in PLANNED if CONFIG.experiments[name].train.is_open]
 if OPEN and workflow.is_main_process:
     why = "; ".join(f"{name} ({SETTLED.waiting.get(name, 'not planned yet')})" for name in OPEN)
@@ -398,7 +406,7 @@ TARGETS = {
     + [f"{RUN}/plans/{name}.json" for name in PLANNED],
     "train": [f"{RUN}/plans/{name}.json" if name in OPEN else f"{RUN}/models/{name}" for name in CONFIG.experiments],
     "evaluate": [f"{RUN}/metrics.json"] if CONFIG.experiments else [],
-    "report": [f"{RUN}/report.html"] if CONFIG.experiments else [],
+    "report": ([f"{RUN}/report.html"] if CONFIG.experiments else []) + ([f"{RUN}/sampling.html"] if SAMPLED else []),
     "push": [f"{RUN}/pushed/{name}.json" for name in PUSHED],
 }
 if CONFIG.qa.backend != "annotation":

@@ -22,12 +22,15 @@ rule predict:
     params:
         options=lambda w: to_flags(experiment(w).predict, leave_out={"split"} | experiment(w).predict.without_effect),
         video=lambda w: ASKED[w.experiment].video,
+        # For those who watch, as training's.
+        drawn=lambda w: f"--sampling-indices {drawn_in_test(w.experiment)}" if w.experiment in SAMPLED else "",
         code=lambda w: code("predict", family_module(w)),
     message:
         "Asking {wildcards.experiment} the questions"
     shell:
         "exec python workflow/scripts/predict.py --model {input.model:q} --samples {input.samples:q}"
-        " --frames-cache {input.frames:q} --video {params.video} {params.options} --output {output.predictions:q} > {log:q} 2>&1"
+        " --frames-cache {input.frames:q} --video {params.video} {params.drawn} {params.options}"
+        " --output {output.predictions:q} > {log:q} 2>&1"
 
 
 rule score:
