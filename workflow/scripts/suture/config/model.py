@@ -364,6 +364,16 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _what_selects_is_not_scored(self) -> Experiment:
+        selecting = [name for name in ("keep_best", "early_stopping_patience") if getattr(self.train, name)]
+        if selecting and self.predict.split == "val":
+            raise ValueError(
+                f"`{selecting[0]}` chooses weights by the validation data, and `predict.split: val` would score them on "
+                "these: leave one of the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _family_can_be_trained_so(self) -> Experiment:
         family = registry.literals("model family", self.family)
         if reason := training.refusal(self.train, family):
