@@ -104,7 +104,7 @@ def main(args: argparse.Namespace) -> None:
     data = {"videos": args.videos, "frames": clips[0].n_frames, "size": SIDE, "batch": BATCH, "count": COUNT}
     print("| way | clips a second |\n|---|---|")
     for row in rows:
-        print(f"| {row['way']} | {row['clips_per_second']:.1f} |")
+        print(f"| {row['way']} | {row['clips_per_second']:.3g} |")
     if args.output:
         where = {"processor": machine.cpu(), "gpus": machine.gpus(), "versions": machine.versions()}
         files.write_json(args.output, {"machine": where, "data": data, "rows": rows})
