@@ -368,8 +368,8 @@ class Experiment(Section):
         selecting = [name for name in ("keep_best", "early_stopping_patience") if getattr(self.train, name)]
         if selecting and self.predict.split == "val":
             raise ValueError(
-                f"`{selecting[0]}` chooses weights by the validation data, and `predict.split: val` would score them on "
-                "these: leave one of the two out"
+                f"`{selecting[0]}` chooses weights by the validation data, and `predict.split: val` would score them "
+                "there: leave one of the two out"
             )
         return self
 
