@@ -22,7 +22,12 @@ from suture import beat, files
 pytestmark = pytest.mark.slurm
 
 TINY = "tests/dag/tiny.yaml"
-LOCAL = set(re.findall(r"\w+", re.search(r"localrules:\n(.*?)\n\n", (ROOT / "Snakefile").read_text(), re.DOTALL)[1]))
+RULES = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+LOCAL = {
+    rule
+    for named in re.findall(r"(?s)localrules:\n(.*?)\n\n", (ROOT / "Snakefile").read_text() + RULES)
+    for rule in re.findall(r"\w+", named)
+}
 # Long enough to be stopped three times on a fast machine.
 STEPS = 600
 # Of the minute that the job with a deadline has, 45 s are for training.
@@ -98,11 +103,7 @@ def test_each_rule_runs_in_its_own_environment_which_has_what_it_needs(run: Run)
     for note in (run.where / ".snakemake" / "conda").glob("*/used.txt"):
         made_from = (note.parent / "made-from.yaml").read_text()
         used[re.search(r"workflow/scripts/(\w+)\.py", made_from)[1]] = {Path(x).stem for x in note.read_text().split()}
-    commands = dict(
-        re.findall(r"(?s)\brule (\w+):.*?exec python workflow/scripts/(\w+)\.py", "".join(
-            path.read_text() for path in (ROOT / "rules").glob("*.smk")
-        ))
-    )  # fmt: skip
+    commands = dict(re.findall(r"(?s)\brule (\w+):.*?exec python workflow/scripts/(\w+)\.py", RULES))
     assert set(used) == {commands[rule] for rule in run.jobs if rule != "all"}
     assert all(command in scripts for command, scripts in used.items())
 

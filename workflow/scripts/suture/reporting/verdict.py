@@ -227,7 +227,8 @@ def headline(verdicts: Sequence[Verdict]) -> str:
     if alone == len(measured):
         return f"None of {len(measured)} experiments has a baseline to stand beside."
     if beats == len(measured):
-        return f"All {len(measured)} experiments beat answering without the video on every measure."
+        all_of_them = "Both" if beats == 2 else f"All {beats}"
+        return f"{all_of_them} experiments beat answering without the video on every measure."
     verb = "beats" if beats == 1 else "beat"
     return f"{beats or 'None'} of {len(measured)} experiments {verb} answering without the video on every measure."
 
