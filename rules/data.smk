@@ -1,6 +1,6 @@
 # Publisher's files to clips, objects and the dataset folder.
 
-if DRAWN and STILLS:
+if CONFIG.draw and CONFIG.draw.kind == "ultrasound":
 
     rule draw_ultrasound:
         output:
@@ -16,7 +16,7 @@ if DRAWN and STILLS:
             mem_mb=1000,
             runtime=30,
         params:
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "fps"})),
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "size", "images"})),
             categories=CONFIG.categories,
             code=code("draw_ultrasound"),
         message:
@@ -24,6 +24,30 @@ if DRAWN and STILLS:
         shell:
             "exec python workflow/scripts/draw_ultrasound.py --categories {params.categories:q} {params.options}"
             " --annotations {output.annotations:q} --output {output.images:q} > {log:q} 2>&1"
+
+elif CONFIG.draw and CONFIG.draw.kind == "endoscopy":
+
+    rule draw_endoscopy:
+        output:
+            datasets=directory(ANNOTATIONS),
+        log:
+            f"{RUN}/logs/draw_endoscopy.log",
+        benchmark:
+            f"{RUN}/benchmarks/draw_endoscopy.tsv"
+        conda:
+            "../envs/draw_endoscopy.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "size", "fps", "clips"})),
+            cases=CASES,
+            code=code("draw_endoscopy"),
+        message:
+            "Drawing endoscopies"
+        shell:
+            "exec python workflow/scripts/draw_endoscopy.py --cases {params.cases:q} {params.options}"
+            " --output {output.datasets:q} > {log:q} 2>&1"
 
 elif DRAWN:
 
@@ -43,7 +67,7 @@ elif DRAWN:
             mem_mb=1000,
             runtime=10,
         params:
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size", "images"})),
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "fps"})),
             size=[CONFIG.draw.size, CONFIG.draw.size],
             code=code("draw_case"),
         message:
@@ -71,7 +95,7 @@ elif CONFIG.draw:
             runtime=10,
         params:
             like=lambda w: ANNOTATIONS,
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size", "images"})),
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "fps"})),
             size=[CONFIG.draw.size, CONFIG.draw.size],
             code=code("draw_case", DATASET_MODULE),
         message:

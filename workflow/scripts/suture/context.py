@@ -17,6 +17,7 @@ def make_context(
     labels: Sequence[str] = (),
     positive: str | None = None,
     adapter: str | None = None,
+    published: bool = False,
     bertscore: Likeness | None = None,
 ) -> Context:
     """Gathers it.
@@ -25,10 +26,11 @@ def make_context(
         labels: the closed set of answers, in its official order; () where it is not known.
         positive: the class looked for, of two.
         adapter: name of the dataset adapter that tells the names of objects and phases.
+        published: also what a publisher selected by.
         bertscore: compares reports by meaning.
     """
     if adapter is None:
-        return Context(labels=tuple(labels), positive=positive, bertscore=bertscore)
+        return Context(labels=tuple(labels), positive=positive, published=published, bertscore=bertscore)
     dataset = registry.dataset(adapter)
     return Context(
         labels=tuple(labels),
@@ -37,6 +39,7 @@ def make_context(
         synonyms=synonyms(dataset),
         passed_over=passed_over(dataset),
         phases=tuple(getattr(dataset, "PHASES", ())),
+        published=published,
         bertscore=bertscore,
     )
 

@@ -32,7 +32,7 @@ class Page:
 
     ``private``: the data are credentialed and the page is for those who may see
     them. ``cases`` has each experiment's scores by case. ``thinned`` strips have
-    fewer frames than others, ``full`` found no room.
+    fewer frames than others, ``full`` found no room. ``sampling`` are the numbers of the sampling dashboard.
     """
 
     run: str
@@ -52,6 +52,7 @@ class Page:
     jobs: Jobs | None
     quality: Quality | None
     review: Reviewed | None
+    sampling: Sequence[Mapping[str, Any]]
 
     @property
     def named(self) -> bool:

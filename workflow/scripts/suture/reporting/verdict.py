@@ -16,7 +16,11 @@ BLIND = {
 }
 """Baselines that have not seen the video in question, with the words of the legend."""
 
-OTHER = {"zero_shot": "the base model before training", "ceiling": "the most the measure can reach"}
+OTHER = {
+    "still": "the model shown one frame of each clip, repeated",
+    "zero_shot": "the base model before training",
+    "ceiling": "the most the measure can reach",
+}
 """What else a number is drawn beside: it decides nothing."""
 
 LEADING = ("acc", "acc@*", "phase_f1_macro", "set_f1@*", "f1_macro", "mAP@official", "ap_macro", "auroc*", "auprc*")

@@ -68,6 +68,7 @@ class Context:
     object names by kind of question, ``synonyms`` their other names,
     ``passed_over`` phrases that are none of them (see
     :mod:`suture.vocabulary`). ``phases``: the names of all phases.
+    ``published``: also compute what a publisher selected by, where a task knows of it.
     """
 
     labels: tuple[str, ...] = ()
@@ -77,6 +78,7 @@ class Context:
     synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
     passed_over: tuple[str, ...] = ()
     phases: tuple[str, ...] = ()
+    published: bool = False
     bertscore: Likeness | None = None
 
 
