@@ -48,13 +48,13 @@ def test_a_category_s_own_model_stands_above_the_joint_one_on_that_category() ->
     assert [(row.part, row.experiment) for row in made.rows] == [
         ("Femur", "Femur"), ("Femur", "joint"), ("Thorax", "joint"), ("all", "joint"),
     ]  # fmt: skip
-    assert made.labels == ("anatomy: F1 of names", "gestational age: right or next bin", "mean over questions")
+    assert made.labels == ("mean over questions", "anatomy: F1 of names", "gestational age: right or next bin")
     own, part, other, whole = (
         [cell and (cell.value, cell.bar, cell.outcome) for cell in row.cells] for row in made.rows
     )
-    assert own[:2] == [(0.7, 0.5, "beats"), (0.5, 0.5, "fails")]
-    assert part[0] == (0.9, None, "alone") and whole[0] == (0.9, 0.5, "beats")
-    assert other == [(0.8, None, "alone"), None, None]
+    assert own[1:] == [(0.7, 0.5, "beats"), (0.5, 0.5, "fails")]
+    assert part[1] == (0.9, None, "alone") and whole[1] == (0.9, 0.5, "beats")
+    assert other == [None, (0.8, None, "alone"), None]
 
 
 def test_a_question_is_the_mean_over_experiments_and_counts_those_above_their_baseline() -> None:

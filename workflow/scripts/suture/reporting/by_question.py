@@ -73,7 +73,7 @@ def compile_questions(experiments: Mapping[str, Any]) -> ByQuestion | None:
     if not asked:
         return None
     keys = list(dict.fromkeys(key for entry in asked.values() for key in own_keys(entry)))
-    columns = [*keys, *(["primary"] if any("primary" in entry["metrics"] for entry in asked.values()) else [])]
+    columns = [*(["primary"] if any("primary" in entry["metrics"] for entry in asked.values()) else []), *keys]
     rows = []
     for name, entry in asked.items():
         parts = entry["by"].get("phase", {})
