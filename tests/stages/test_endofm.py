@@ -17,7 +17,7 @@ import predict
 import sampling_dashboard
 import train
 from support import call, make_clip, run_script
-from suture import cli, files, model_folder, records, sampled_frames
+from suture import cli, files, model_folder, probing, records, sampled_frames
 from suture.errors import InputError
 from suture.records import Prediction, Sample, Turn
 
@@ -138,6 +138,33 @@ def test_predictions_have_a_probability_of_each_class(data: Path, trained: Path,
     call(predict, "--model", trained, "--media", video, "--output", tmp_path / "one.jsonl")
     alone: list[Prediction] = records.read(tmp_path / "one.jsonl", Prediction)
     assert alone[0].scores == pytest.approx(found[0].scores, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--precision", "bf16", "--optimizer", "adamw", "--class-weights", "balanced"],
+        ["--loss-function", "cross_entropy", "--n-last-blocks", 1, "--early-stopping-patience", 1],
+    ],
+    ids=["mixed precision, AdamW, class weights", "cross-entropy, one block, early stopping"],
+)
+def test_other_ways_of_training(data: Path, trained: Path, tmp_path: Path, more: list[object]) -> None:
+    assert run(data, tmp_path / "out", *more) == cli.DONE
+    log = files.read_jsonl(tmp_path / "out/log.jsonl")
+    losses, plain = (
+        [line["loss"] for line in rows if "loss" in line] for rows in (log, files.read_jsonl(data / "whole/log.jsonl"))
+    )
+    assert losses and np.isfinite(losses).all() and losses != plain[: len(losses)], "the options had no effect"
+
+
+def test_a_probe_draws_frames_as_the_run_does(data: Path, tmp_path: Path) -> None:
+    """What `make plan` reckons with."""
+    inputs = ["--model", data / "small", "--train", data / "train.jsonl", "--val", data / "val.jsonl"]
+    given = [*FRAMES, "--aug-step-size", 2, "--max-aug-rounds", 1, "--labels", *CLASSES, "--batch-size", 4]
+    cache = ["--frames-cache", data / "all.jsonl", "--output", tmp_path / "probe.json"]
+    run_script("probe", "--family", "endofm", *inputs, *cache, *given, "--steps", 1)
+    found = probing.read(tmp_path / "probe.json")
+    assert found is not None and found.timing is not None and set(found.memory) == {"full"}, "there is no LoRA here"
 
 
 def test_a_second_stage_goes_on_from_the_first(data: Path, trained: Path, tmp_path: Path) -> None:

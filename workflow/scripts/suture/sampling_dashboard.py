@@ -58,14 +58,10 @@ def groups(series: Iterable[Series]) -> list[dict[str, Any]]:
     """
     found = []
     for one in series:
-        by_round: dict[int | None, list[Drawn]] = {None: list(one.rows)}
-        for row in one.rows:
-            by_round.setdefault(row.round, []).append(row)
-        if len(by_round) == 2:  # one round: it is all there is
-            by_round.pop(None)
-        for round_, rows in by_round.items():
-            if rows:
-                found.append(_group(one, rows, "all" if round_ is None else str(round_)))
+        rounds = sorted({row.round for row in one.rows})
+        if len(rounds) > 1:
+            found.append(_group(one, one.rows, "all"))
+        found += [_group(one, [row for row in one.rows if row.round == round_], str(round_)) for round_ in rounds]
     return found
 
 
