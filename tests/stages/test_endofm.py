@@ -150,10 +150,8 @@ def test_predictions_have_a_probability_of_each_class(data: Path, trained: Path,
 )
 def test_other_ways_of_training(data: Path, trained: Path, tmp_path: Path, more: list[object]) -> None:
     assert run(data, tmp_path / "out", *more) == cli.DONE
-    log = files.read_jsonl(tmp_path / "out/log.jsonl")
-    losses, plain = (
-        [line["loss"] for line in rows if "loss" in line] for rows in (log, files.read_jsonl(data / "whole/log.jsonl"))
-    )
+    logs = (files.read_jsonl(folder / "log.jsonl") for folder in (tmp_path / "out", data / "whole"))
+    losses, plain = ([line["eval_loss"] for line in log] for log in logs)
     assert losses and np.isfinite(losses).all() and losses != plain[: len(losses)], "the options had no effect"
 
 
