@@ -150,11 +150,11 @@ def test_predictions_have_a_probability_of_each_class(data: Path, trained: Path,
 )
 def test_other_ways_of_training(data: Path, trained: Path, tmp_path: Path, more: list[object]) -> None:
     assert run(data, tmp_path / "out", *more) == cli.DONE
-    log = files.read_jsonl(tmp_path / "out/log.jsonl")
-    losses, plain = (
-        [line["loss"] for line in rows if "loss" in line] for rows in (log, files.read_jsonl(data / "whole/log.jsonl"))
+    found, plain = (
+        [line["eval_loss"] for line in files.read_jsonl(folder / "log.jsonl") if "eval_loss" in line]
+        for folder in (tmp_path / "out", data / "whole")
     )
-    assert losses and np.isfinite(losses).all() and losses != plain[: len(losses)], "the options had no effect"
+    assert found and np.isfinite(found).all() and found != plain[: len(found)], "the options had no effect"
 
 
 def test_a_probe_draws_frames_as_the_run_does(data: Path, tmp_path: Path) -> None:
