@@ -294,11 +294,11 @@ def check_frozen(model: VideoModel) -> None:
     learnt = [
         name
         for name, parameter in module.named_parameters()
-        if parameter.requires_grad and tower_of(name, model.towers) != "language"
+        if parameter.requires_grad and tower_of(name, model.towers) in model.encoders
     ]
     if learnt:
         raise InputError(
-            f"{len(learnt)} parameters of vision tower and projector are trained, and cached features do not depend "
+            f"{len(learnt)} parameters of {' and '.join(model.encoders)} are trained, and cached features do not depend "
             f"on them: {learnt[0]}, ...",
-            fix="set cache_features: false, or train the language model alone",
+            fix="set cache_features: false, or train what comes after it alone",
         )

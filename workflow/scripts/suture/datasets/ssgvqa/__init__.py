@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from suture.datasets.ssgvqa.frames import Frames
 from suture.datasets.ssgvqa.lines import MULTI_LABEL
+from suture.datasets.ssgvqa.vocabulary import LABELS as LABELS
 from suture.datasets.ssgvqa.vocabulary import SPLIT
 
 SHARING = "internal"
