@@ -298,7 +298,7 @@ def check_frozen(model: VideoModel) -> None:
     ]
     if learnt:
         raise InputError(
-            f"{len(learnt)} parameters of {' and '.join(model.encoders)} are trained, and cached features do not depend "
-            f"on them: {learnt[0]}, ...",
+            f"{len(learnt)} parameters of {' and '.join(model.encoders)} are trained, and cached features do not "
+            f"depend on them: {learnt[0]}, ...",
             fix="set cache_features: false, or train what comes after it alone",
         )
