@@ -227,8 +227,7 @@ class Train(BaseModel):
             )
         if self.freeze_vision and self.n_last_blocks is not None:
             raise ValueError("`n_last_blocks` would do nothing: freeze_vision leaves all blocks as they are")
-        # Of some families a blind model has a use for the projector: what nothing reaches is found once it is loaded.
-        if len(self.frozen_of(("vision",))) == len(TOWERS):
+        if len(self.frozen) == len(TOWERS):
             raise ValueError("all three towers are frozen: nothing would be trained")
         return self
 
