@@ -49,25 +49,32 @@ def _named(kind: str, name: str) -> str:
 class Draw(Section):
     """Videos drawn here instead of real ones: demo data without a download."""
 
-    kind: Literal["surgery", "annotations", "ultrasound", "endoscopy"] = Field(
+    kind: Literal["surgery", "annotations", "ultrasound", "endoscopy", "cholecystectomy"] = Field(
         "surgery",
         description="`surgery`: invented cases in Cataract-1K's file formats. `annotations`: the polygons of the real "
         "annotation files under `annotations`, at their times. `ultrasound`: invented images in FADA's file formats, "
         "of each of `categories`. `endoscopy`: invented clips in video_folder's layout, whose class is in the motion; "
-        "their cases are named DATASET.PATIENT.",
+        "their cases are named DATASET.PATIENT. `cholecystectomy`: invented frames with questions about them in "
+        "SSG-VQA's file formats; cases are some of its videos.",
     )
     seed: int = Field(7, description="Seed of the drawings; a case is a function of its id, this seed, size and fps.")
     size: int = Field(
         112, ge=32, le=1024, multiple_of=2, description="Width and height of the drawn videos, in pixels."
     )
     fps: int = Field(10, ge=1, le=60, description="Frames a second of the drawn videos.")
-    images: int = Field(40, ge=1, le=999, description="With `ultrasound`: images of each category.")
+    images: int = Field(
+        40,
+        ge=1,
+        le=999,
+        description="With `ultrasound`: images of each category; with `cholecystectomy`: of each case.",
+    )
     clips: int = Field(8, ge=1, description="With `endoscopy`: clips of each case.")
 
     @property
     def dataset(self) -> str:
         """The adapter that reads what is drawn."""
-        return {"ultrasound": "fetal_ultrasound", "endoscopy": "video_folder"}.get(self.kind, "cataract1k")
+        others = {"ultrasound": "fetal_ultrasound", "endoscopy": "video_folder", "cholecystectomy": "ssgvqa"}
+        return others.get(self.kind, "cataract1k")
 
 
 class Cut(Section):
