@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from suture import files
 from suture.drawing.chance import generator
 from suture.drawing.cholecystectomy import ACTIONS, COMPONENTS, PALETTE, PLACES, Thing, centre, draw, scene
 from suture.progress import progress
@@ -32,8 +31,8 @@ def write(questions: Path, frames: Path, videos: Sequence[str], *, images: int, 
     """Writes ``<video>/<frame>.txt`` and ``<video>/<frame of six digits>.png``.
 
     Args:
-        questions: folder of the texts.
-        frames: folder of the images.
+        questions: folder of the texts, new, for it appears when it is whole.
+        frames: folder of the images, likewise.
         videos: names of the videos.
         images: of each video.
         seed: of scenes and questions.
@@ -41,10 +40,11 @@ def write(questions: Path, frames: Path, videos: Sequence[str], *, images: int, 
     """
     for video in progress(videos, what="drawing", unit="video"):
         (frames / video).mkdir()
+        (questions / video).mkdir()
         for frame in range(1, images + 1):
             Image.fromarray(draw(video, frame, seed, size)).save(frames / video / f"{frame:06d}.png")
             text = "\n".join(lines(video, frame, seed)) + "\n"
-            files.write_text(questions / video / f"{frame}.txt", text)
+            (questions / video / f"{frame}.txt").write_text(text, encoding="utf-8")
 
 
 def lines(video: str, frame: int, seed: int) -> list[str]:

@@ -66,8 +66,12 @@ class Questions:
         return f"{len(self.samples)} questions about {len(self.images)} images; left out: {told or 'nothing'}"
 
 
-def questions(adapter: Adapter, root: Path, images: Path, split: str) -> Questions:
-    """Reads the questions of a split, each a sample of its own, and finds its images.
+def questions(
+    adapter: Adapter, root: Path, images: Path, split: str, *, with_images: bool = True, at_most: int = 0
+) -> Questions:
+    """Reads the questions of a split, each a sample of its own, and finds its images, unless they are of no use.
+
+    With ``at_most``, reading ends after the case that has that many.
 
     Raises:
         InputError: the dataset has no published split, or it is to train on cases kept for testing.
@@ -79,11 +83,13 @@ def questions(adapter: Adapter, root: Path, images: Path, split: str) -> Questio
     found: dict[str, Path] = {}
     rejected: list[Rejection] = []
     for case in progress(chosen, what=f"reading {split}", unit="case"):
+        if at_most and len(samples) >= at_most:
+            break
         read = ingesting.without_kinds(adapter.read_case(root, case), left_out_kinds(adapter))
         planned, _ = windows.plan_case(read, mode="exact")
-        media = find_media(adapter, root, images, case, (clip.media for clip in planned))
+        media = find_media(adapter, root, images, case, (clip.media for clip in planned)) if with_images else {}
         missing = {}
-        for clip in planned:
+        for clip in planned if with_images else ():
             path = media[clip.media]
             if isinstance(path, MediaError):
                 missing[clip.id] = path
