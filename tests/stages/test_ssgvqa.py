@@ -43,9 +43,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(data: Path, out: Path, *more: object) -> int:
     """Trains by the published flags."""
     words = [
-        "--family", "surgvivqa", "--model", data / "base", "--ssgvqa-root", data / "qa", "--image-root", data / "frames",
-        "--size", 56, 56, "--max-steps", 6, "--batch-size", 2, "--lr", "5e-3", "--save-every-steps", 2,
-        "--eval-every-steps", 3, "--precision", "fp32", "--num-frames", 2, "--output", out, "--work-dir", f"{out}-work",
+        "--family", "surgvivqa", "--model", data / "base",
+        "--ssgvqa-root", data / "qa", "--image-root", data / "frames", "--size", 56, 56, "--max-steps", 6, "--batch-size", 2, "--lr", "5e-3", "--save-every-steps", 2,
+        "--eval-every-steps", 3, "--precision", "fp32",
+        "--num-frames", 2, "--output", out, "--work-dir", f"{out}-work",
         *more,
     ]  # fmt: skip
     args = train_command.parser("surgvivqa").parse_args([str(word) for word in words])
@@ -134,7 +135,8 @@ def test_the_sanity_check_passes_on_whole_data_and_fails_on_wrong_labels(
         f"run: x\ndataset: ssgvqa\nannotations: {data / 'qa'}\nvideos: {data / 'frames'}\n"
         "qa: {backend: annotation, questions: apart}\n"
         "experiments: {one: {family: surgvivqa, task: closed_vqa, frames: {count: 1, height: 56, width: 56},"
-        f" train: {{max_steps: 1, steps_per_job: 1}}, predict: {{choices: {tmp_path / 'labels.json'}, history: none}}}}}}\n"
+        " train: {max_steps: 1, steps_per_job: 1},"
+        f" predict: {{choices: {tmp_path / 'labels.json'}, history: none}}}}}}\n"
     )
     code = sanity_check.main(sanity_check.parser().parse_args(["--configfile", str(tmp_path / "run.yaml")]))
     said = " ".join(capsys.readouterr().out.split())
