@@ -44,7 +44,8 @@ def train(data: Path, out: Path, *more: object) -> int:
     """Trains by the published flags."""
     words = [
         "--family", "surgvivqa", "--model", data / "base",
-        "--ssgvqa-root", data / "qa", "--image-root", data / "frames", "--size", 56, 56, "--max-steps", 6, "--batch-size", 2, "--lr", "5e-3", "--save-every-steps", 2,
+        "--ssgvqa-root", data / "qa", "--image-root", data / "frames", "--size", 56, 56,
+        "--max-steps", 6, "--batch-size", 2, "--lr", "5e-3", "--save-every-steps", 2,
         "--eval-every-steps", 3, "--precision", "fp32",
         "--num-frames", 2, "--output", out, "--work-dir", f"{out}-work",
         *more,
