@@ -62,8 +62,8 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
-    from suture.config.training import Train, with_family_defaults
     from suture import registry
+    from suture.config.training import Train, with_family_defaults
     from suture.models.base import Features, Video
     from suture.training import adapters
 
