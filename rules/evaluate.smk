@@ -29,12 +29,13 @@ rule predict:
         video=lambda w: ASKED[w.experiment].video,
         # For those who watch, as training's.
         drawn=lambda w: f"--sampling-indices {drawn_in_test(w.experiment)}" if w.experiment in SAMPLED else "",
+        prompt=lambda w: f"--prompt-mode {experiment(w).prompt_mode}" if experiment(w).prompt_mode else "",
         code=lambda w: code("predict", family_module(w)),
     message:
         "Asking {wildcards.experiment} the questions"
     shell:
         "exec python workflow/scripts/predict.py --model {params.model} --samples {input.samples:q}"
-        " --frames-cache {input.frames:q} --video {params.video} {params.drawn} {params.options}"
+        " --frames-cache {input.frames:q} --video {params.video} {params.drawn} {params.options} {params.prompt}"
         " --output {output.predictions:q} > {log:q} 2>&1"
 
 

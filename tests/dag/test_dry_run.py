@@ -96,6 +96,11 @@ def test_a_config_file_runs_its_own_experiments_and_no_others(fresh: Path, catar
     if raw["dataset"] == "fetal_ultrasound":
         annotations = videos = fresh / "sheets"
         merged(annotations / "all.xlsx", [(name, f"{n}.png", ANSWERS) for name in FETAL for n in range(5)])
+    if raw["dataset"] == "ssgvqa":
+        annotations = videos = fresh / "questions"
+        for video in ("VID04", "VID01", "VID02"):
+            (annotations / video).mkdir(parents=True)
+            (annotations / video / "1.txt").write_text("Which?|liver\nWhich tools?|hook\nWhat is it?|liver\n")
     if raw["dataset"] == "balanced":
         make_downstream(fresh)
     elif raw.get("draw", {}).get("kind", "annotations") == "annotations":

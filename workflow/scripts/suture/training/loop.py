@@ -233,8 +233,11 @@ def prepare(model: VideoModel, options: Train) -> dict[str, int]:
     """
     if options.adapter:
         return adapters.attach(model, options)
-    counts = towers.freeze(model, options.frozen)
-    left_out = f"; {', '.join(options.frozen)} frozen" if options.frozen else ""
+    frozen = options.frozen_of(model.encoders)
+    if options.blind:
+        model.unused = (*model.unused, *model.unseen)
+    counts = towers.freeze(model, frozen)
+    left_out = f"; {', '.join(frozen)} frozen" if frozen else ""
     share = counts["trainable"] / counts["total"]
     print(f"full training: {counts['trainable']} of {counts['total']} parameters ({share:.2%}){left_out}", flush=True)
     return counts
