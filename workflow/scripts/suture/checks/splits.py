@@ -22,10 +22,10 @@ def check(setting: Setting) -> Iterator[Finding]:
     if not kept and not config.split.official:
         return
     if not config.split.official:
-        used = sorted(kept if config.cases is None else kept & set(config.cases))
-        if used:
+        named = sorted(kept if config.cases is None else kept & set(config.cases))
+        if named:
             yield fail(
-                f"{len(used)} cases are never trained on ({', '.join(used[:5])}), and the split is not the publisher's",
+                f"{len(named)} cases are never trained on ({', '.join(named[:5])}), and the split is not the publisher's",
                 "split: {official: true}",
             )
         return
@@ -35,7 +35,7 @@ def check(setting: Setting) -> Iterator[Finding]:
     try:
         split = read_split(adapter, root)
     except SutureError as error:
-        yield fail(f"split: {error.problem}", error.fix)
+        yield fail(f"split: {error.problem}", error.fix or "take the publisher's files again")
         return
     used = {case: name for case, name in split.items() if config.cases is None or case in config.cases}
     counts = Counter(used.values())

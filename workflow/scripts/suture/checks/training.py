@@ -55,13 +55,13 @@ def _try(name: str, one: Experiment, base: Path, dataset: str, root: Path, image
         asked = question_folders.questions(registry.dataset(dataset), root, images, "train", at_most=QUESTIONS)
         asked.check(0.5)
     except SutureError as error:
-        yield fail(f"{name}: no questions to try: {error.problem}", error.fix)
+        yield fail(f"{name}: no questions to try: {error.problem}", error.fix or "look at the question files")
         return
     yield ok(f"{name}: {asked.words}, to be tried")
     try:
         yield from _steps(name, one, base, asked.samples[:QUESTIONS], asked)
     except SutureError as error:
-        yield fail(f"{name}: {error.problem}", error.fix)
+        yield fail(f"{name}: {error.problem}", error.fix or "try the command itself")
 
 
 def _steps(name: str, one: Experiment, base: Path, samples: Sequence[Sample], asked: Any) -> Iterator[Finding]:
@@ -99,7 +99,8 @@ def _steps(name: str, one: Experiment, base: Path, samples: Sequence[Sample], as
     }
     rate = max(one.train.learning_rate, 5e-3 if one.train.adapter else 1e-3)
     optimiser = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=rate)
-    losses, began = [], time.monotonic()
+    losses: list[float] = []
+    began = time.monotonic()
     while len(losses) < OVERFIT_STEPS and time.monotonic() - began < SECONDS:
         with arithmetic_of(one.train.precision if device.type == "cuda" else "fp32", device):
             loss = model.loss(module, batch, None)
