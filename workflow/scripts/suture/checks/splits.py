@@ -25,7 +25,8 @@ def check(setting: Setting) -> Iterator[Finding]:
         named = sorted(kept if config.cases is None else kept & set(config.cases))
         if named:
             yield fail(
-                f"{len(named)} cases are never trained on ({', '.join(named[:5])}), and the split is not the publisher's",
+                f"{len(named)} cases are never trained on ({', '.join(named[:5])}), and the split is not the "
+                "publisher's",
                 "split: {official: true}",
             )
         return
