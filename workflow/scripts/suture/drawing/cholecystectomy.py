@@ -71,8 +71,10 @@ def draw(video: str, frame: int, seed: int, size: int) -> Picture:
     """Draws a frame, uint8 [size, size, 3]."""
     chance = generator(f"{video}_{frame:06d}", seed, "picture")
     y, x = (np.mgrid[0:size, 0:size] + 0.5) / size
-    picture = np.empty((size, size, 3))
-    picture[:] = GROUND
+    # Tissue of its own in each frame: scenes of the same things in the same places are no copies of one another.
+    picture = (
+        np.asarray(GROUND) * (1 + 0.5 * _tissue(generator(f"{video}_{frame:06d}", seed, "tissue"), x, y))[..., None]
+    )
     for thing in scene(video, frame, seed):
         shift = chance.uniform(-0.02, 0.02, 2)
         u = (x - 0.25 - 0.5 * thing.column - shift[0]) / 0.2
@@ -80,6 +82,12 @@ def draw(video: str, frame: int, seed: int, size: int) -> Picture:
         picture[_inside(thing.component, u, v)] = COLOURS[thing.colour]
     picture += chance.normal(0, 5, picture.shape)
     return np.asarray(np.clip(np.rint(picture), 0, 255), np.uint8)
+
+
+def _tissue(chance: np.random.Generator, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns a few waves between -1 and 1 over the picture, as x and y."""
+    waves = [chance.uniform((-4, -4, 0), (4, 4, 1)) for _ in range(5)]
+    return np.asarray(np.mean([np.sin(2 * np.pi * (a * x + b * y + phase)) for a, b, phase in waves], axis=0))
 
 
 def _inside(component: str, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.bool_]:
