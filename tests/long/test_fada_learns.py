@@ -42,7 +42,7 @@ def shown(entry: dict[str, Any]) -> str:
 
 
 def test_three_seeds_on_each_question_beside_blind_and_majority(experiments: dict[str, Any]) -> None:
-    """All is printed; what must hold for every seed is that the mean over the questions lies above what sees nothing."""
+    """All is printed; what must hold for each seed: the mean over the questions lies above what sees nothing."""
     print("\n| seed | measure | model | " + " | ".join(UNSEEN) + " |\n" + "|---" * 5 + "|")
     for seed in SEEDS:
         entry = experiments[f"joint-{seed}"]
