@@ -142,6 +142,11 @@ class Train(BaseModel):
     gradient_checkpointing: bool = Field(
         False, description="Compute activations again in the backward pass: less memory, more time."
     )
+    fsdp: bool = Field(
+        False,
+        description="Full training in several processes: share weights, gradients and optimiser out to them (FSDP), "
+        "where one card cannot hold them.",
+    )
     augment: bool = Field(False, description="Mirror, shift, reverse and add noise to training frames, by seeded draw.")
     aug_step_size: int | None = Field(
         None,
@@ -275,6 +280,14 @@ class Train(BaseModel):
             reached = reached or (tower == "projector" and self.train_projector)
             if tower in self.frozen or (self.adapter and not reached):
                 raise ValueError(f"`{tower}_learning_rate` would do nothing: nothing of the {tower} tower is trained")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_can_be_shared_out(self) -> Train:
+        if self.fsdp and self.adapter:
+            raise ValueError("`fsdp` is for full training: what adapters train fits each card")
+        if self.fsdp and self.precision == "fp16":
+            raise ValueError("`fsdp` and precision fp16 do not go together: use bf16")
         return self
 
     @model_validator(mode="after")
