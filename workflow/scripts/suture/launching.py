@@ -141,6 +141,7 @@ def _adopt() -> None:
     """Takes rank, number of processes and meeting place from SLURM's variables."""
     from submitit.helpers import TorchDistributedEnvironment
 
+    os.environ.setdefault("SUBMITIT_EXECUTOR", "slurm")  # it asks for it where a job is not one of its own
     found = TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
     os.environ["MASTER_ADDR"] = address(found.master_addr)
 
