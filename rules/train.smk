@@ -81,9 +81,7 @@ rule train_segment:
         " {params.resume} --experiment {wildcards.experiment} --segment {wildcards.segment} {params.sampling}"
         " {params.labels} {params.prompt} --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
         " --until-step {params.until} {params.options} --work-dir {params.work:q} --attempt {resources.attempt} "
-        "--nodes {resources.nodes} "
-        + DEADLINE
-        + " --output {output.checkpoint:q} > {log:q} 2>&1"
+        "--nodes {resources.nodes} " + DEADLINE + " --output {output.checkpoint:q} > {log:q} 2>&1"
 
 
 rule export_model:

@@ -22,6 +22,7 @@ import argparse
 import dataclasses
 import itertools
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ from suture import (
 )
 from suture.config.features import refusal
 from suture.config.flags import add_flags, from_args, given_flags
+from suture.config.share import share
 from suture.config.training import Train, with_family_defaults
 from suture.config.training import refusal as refused_by_family
 from suture.errors import InputError
@@ -337,9 +339,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
 def _check_share(options: Train) -> None:
     """Refuses a number of processes that a step cannot be dealt to, before anything is loaded."""
     if launching.is_one_of_several():
-        from suture.training import processes
-
-        processes.share(options, processes.count())
+        share(options, int(os.environ["WORLD_SIZE"]))
 
 
 def _first_before_others() -> AbstractContextManager[None]:

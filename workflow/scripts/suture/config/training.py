@@ -48,8 +48,10 @@ class Train(BaseModel):
         description="Optimiser steps of one job: the run is a chain of jobs that each fit the queue's limit.",
         examples=[200],
     )
-    batch_size: int = Field(4, ge=1, description="Samples a forward pass.")
-    gradient_accumulation_steps: int = Field(8, ge=1, description="Forward passes an optimiser step.")
+    batch_size: int = Field(4, ge=1, description="Samples a forward pass; several processes (GPUs) share them.")
+    gradient_accumulation_steps: int = Field(
+        8, ge=1, description="Forward passes an optimiser step; several processes (GPUs) share them."
+    )
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
     learning_rate_per: int | None = Field(
         None,

@@ -16,6 +16,7 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from suture.classifier import PIXELS, VideoClassifier
+from suture.config.share import Share, share
 from suture.config.training import BestMetric, Train
 from suture.errors import InputError
 from suture.features import FeatureCache, arithmetic_of, check_frozen
@@ -27,7 +28,6 @@ from suture.training.callbacks import Bar, NoneWithoutGradient, OnSave, StopAt, 
 from suture.training.data import MediaCache, Positions, TrainingSet, ValidationSet
 from suture.training.dealt_validation import evaluate_dealt
 from suture.training.probe import Probe
-from suture.training.processes import Share
 from suture.training.random_states import RandomStates
 from suture.training.run_files import RunFiles
 from suture.training.stopping import StopEarly, best_step, reason_to_stop
@@ -349,9 +349,9 @@ def train(
     first, resume = progress or (before.step if before else 0, segment.resume)
     if progress:
         print(f"continuing an interrupted job at step {first}", flush=True)
-    share = processes.share(options, processes.count())
-    if share.processes > 1:
-        print(share.words, flush=True)
+    own = share(options, processes.count())
+    if own.processes > 1:
+        print(own.words, flush=True)
     counts = prepare(model, options)
     if isinstance(data.cache, FeatureCache):
         check_frozen(model)
@@ -375,13 +375,13 @@ def train(
                 checkpoint.keep(saved_at(state.global_step), identity.job)
             checkpoint.mark_complete(saved_at(state.global_step), identity.job)
 
-        sharded = options.fsdp and share.processes > 1
+        sharded = options.fsdp and own.processes > 1
         if sharded:
             sharding.shard(model.model)
         loop = Loop(
             model,
             options,
-            args=arguments(options, segment, share, evaluate=bool(data.val)),
+            args=arguments(options, segment, own, evaluate=bool(data.val)),
             train_dataset=TrainingSet(
                 data.train,
                 model,
@@ -411,10 +411,17 @@ def train(
             loop.add_callback(RunFiles(segment.tracking, options, loop.class_metrics, samples=len(data.train)))
         if options.gradient_checkpointing:
             model.model.activation_checkpointing_enable(activation_checkpointing_kwargs=CHECKPOINTING)
-        own = options.model_copy(update={"batch_size": share.batch, "gradient_accumulation_steps": share.accumulation})
-        probe = Probe(model, own, samples=data.train, lengths=data.lengths, cache=data.cache, loss=loop.loss_of)
+        dealt = {"batch_size": own.batch, "gradient_accumulation_steps": own.accumulation}
+        probe = Probe(
+            model,
+            options.model_copy(update=dealt),
+            samples=data.train,
+            lengths=data.lengths,
+            cache=data.cache,
+            loss=loop.loss_of,
+        )
         if sharded:
-            print(f"weights are shared out to {share.processes} processes; the longest batch is not tried", flush=True)
+            print(f"weights are shared out to {own.processes} processes; the longest batch is not tried", flush=True)
         else:
             print(probe.run(), flush=True)
         # What would fit is found by trying, which a process cannot do while others wait for its part of the weights.

@@ -1,4 +1,4 @@
-"""Several processes that train one model: who is who, what each takes of a step, and how they agree.
+"""Several processes that train one model: who is who, and how they agree.
 
 Without several there is nothing to agree on, and everything here is nothing.
 """
@@ -6,20 +6,15 @@ Without several there is nothing to agree on, and everything here is nothing.
 from __future__ import annotations
 
 import datetime
-import math
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-
-from suture.config.training import Train
-from suture.errors import InputError
 
 # What waits longest is the others while the first one writes a checkpoint, or prepares the data of all.
 _PATIENCE = datetime.timedelta(hours=1)
@@ -94,48 +89,3 @@ def first_before_others() -> Iterator[None]:
     finally:
         if is_first():
             wait()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """What a process takes of an optimiser step: so many batches of so many samples."""
-
-    processes: int
-    batch: int
-    accumulation: int
-
-    @property
-    def words(self) -> str:
-        """The share in words, for the log."""
-        total = self.processes * self.batch * self.accumulation
-        return (
-            f"{total} samples a step = {self.processes} processes x {self.batch} a batch x {self.accumulation} batches"
-        )
-
-
-def share(options: Train, processes: int) -> Share:
-    """Divides an optimiser step among processes so that it is the same step.
-
-    Batches are dealt first, since they need not change; where there are too
-    few of them, batches are divided.
-
-    Args:
-        options: ``batch_size`` and ``gradient_accumulation_steps`` of all processes together.
-        processes: that train.
-
-    Raises:
-        InputError: the samples of a step cannot be dealt evenly.
-    """
-    dealt = math.gcd(options.gradient_accumulation_steps, processes)
-    divided = processes // dealt
-    if options.batch_size % divided:
-        raise InputError(
-            f"{options.samples_per_step} samples a step ({options.batch_size} a batch, "
-            f"{options.gradient_accumulation_steps} batches) cannot be dealt evenly to {processes} processes",
-            fix=f"a batch_size or gradient_accumulation_steps that {processes} divides, or another number of GPUs",
-        )
-    return Share(
-        processes=processes,
-        batch=options.batch_size // divided,
-        accumulation=options.gradient_accumulation_steps // dealt,
-    )
