@@ -23,7 +23,7 @@ from types import FrameType
 from suture import libraries
 from suture.errors import InputError, SutureError
 
-STARTED = "SUTURE_STARTED_BY"
+STARTED = "SUTURE_JOINED_BY"
 """In the environment of processes that srun starts: they do not start others."""
 
 _HEARD = 5
