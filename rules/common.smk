@@ -41,7 +41,7 @@ try:
     CONFIG = resolve(SETTLED.raw)
     # The experiments, and under names of their own what they are compared with.
     ASKED = variants.asked(CONFIG.experiments)
-    ADAPTER = registry.dataset(CONFIG.dataset)
+    ADAPTER = registry.dataset(CONFIG.adapter)
     DRAWN = CONFIG.draw is not None and CONFIG.draw.kind != "annotations"
     RUN = f"results/{CONFIG.run}"
     SOURCE = f"{RUN}/source"

@@ -104,7 +104,7 @@ if STILLS:
         params:
             annotations=lambda w: ANNOTATIONS,
             videos=lambda w: VIDEOS,
-            adapter=CONFIG.dataset,
+            adapter=CONFIG.adapter,
             clips_dir=lambda w: f"{RUN}/clips",
             cases=lambda w: cases_of(w.shard),
             within=subpath(output.media, basename=True),
@@ -141,7 +141,7 @@ else:
         params:
             annotations=lambda w: ANNOTATIONS,
             videos=lambda w: VIDEOS,
-            adapter=CONFIG.dataset,
+            adapter=CONFIG.adapter,
             clips_dir=lambda w: f"{RUN}/clips",
             options=to_flags(CONFIG.cut),
             revision=lambda w: media_revision(w.case),
@@ -198,7 +198,7 @@ rule describe_objects:
         runtime=30,
     params:
         annotations=lambda w: ANNOTATIONS,
-        adapter=CONFIG.dataset,
+        adapter=CONFIG.adapter,
         cases=lambda w: cases_of(w.shard),
         rows=lambda w: annotation_rows(*cases_of(w.shard)),
         code=code("describe_objects", DATASET_MODULE),

@@ -59,7 +59,7 @@ rule score:
         runtime=30,
     params:
         task=lambda w: experiment(w).task,
-        adapter=CONFIG.dataset,
+        adapter=CONFIG.adapter,
         scored=lambda w: experiment(w).predict.split,
         baselines=lambda w: baseline_flags(w.experiment),
         metadata=lambda w, input: f"--clips {input.clips} --clips-dir {RUN}/clips" if input.clips else "",

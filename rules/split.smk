@@ -24,14 +24,15 @@ rule split_dataset:
     params:
         output_dir=subpath(output.split, parent=True),
         fractions=list(CONFIG.split.fractions),
-        options=to_flags(CONFIG.split, leave_out=frozenset({"fractions"})),
-        adapter=CONFIG.dataset,
+        options=to_flags(CONFIG.split, leave_out=frozenset({"fractions", "official"})),
+        official=f"--official {shlex.quote(str(ANNOTATIONS))}" if CONFIG.split.official else "",
+        adapter=CONFIG.adapter,
         code=code("split_dataset", DATASET_MODULE),
     message:
         "Splitting into train, validation and test"
     shell:
         "exec python workflow/scripts/split_dataset.py --adapter {params.adapter} --samples {input.samples:q} --clips {input.clips:q}"
-        " --fractions {params.fractions} {params.options} --output-dir {params.output_dir:q} > {log:q} 2>&1"
+        " --fractions {params.fractions} {params.options} {params.official} --output-dir {params.output_dir:q} > {log:q} 2>&1"
 
 
 # For experiments that are about some of the cases. Seconds: they share the one split.
@@ -88,8 +89,8 @@ rule split_fold:
     params:
         output_dir=subpath(output.split, parent=True),
         fractions=list(CONFIG.split.fractions),
-        options=to_flags(CONFIG.split, leave_out=frozenset({"fractions", "fold"})),
-        adapter=CONFIG.dataset,
+        options=to_flags(CONFIG.split, leave_out=frozenset({"fractions", "fold", "official"})),
+        adapter=CONFIG.adapter,
         code=code("split_dataset", DATASET_MODULE),
     message:
         "Splitting with fold {wildcards.fold} as the test set"

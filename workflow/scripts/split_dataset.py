@@ -17,6 +17,7 @@ from typing import Any
 
 from suture import files, overlap, records, registry, split_lists, split_report, splitting
 from suture.cli import Parser, run
+from suture.datasets.base import read_split
 from suture.errors import ConfigError, InputError
 from suture.qa import published
 from suture.records import Clip, Sample
@@ -39,6 +40,9 @@ def parser() -> Parser:
     words.add_argument("--folds", type=int, help="folds by case; --fold is the test set, the rest is train and val")
     words.add_argument("--fold", type=int, help="the fold that is tested, from 0")
     words.add_argument("--official-folds", type=Path, metavar="DIR", help="the publisher's fold files; with --fold")
+    words.add_argument(
+        "--official", type=Path, metavar="ROOT", help="the publisher's own split, of the data under ROOT"
+    )
     words.add_argument("--adapter", default="cataract1k", help="whose fold files they are")
     words.add_argument("--assign", type=Path, help="CSV with the columns case and split: a split that must be kept")
     words.add_argument("--cases-test", nargs="+", default=[], metavar="ID", help="exactly these cases are the test set")
@@ -63,6 +67,8 @@ def main(args: argparse.Namespace) -> None:
     listed = split_lists.fixed(args.assign, args.cases_test)
     if args.official_folds is not None:
         listed = split_lists.official(registry.dataset(args.adapter), args.official_folds, args.fold)
+    if args.official is not None:
+        listed = read_split(registry.dataset(args.adapter), args.official)
     groups = splitting.merge_cases(clips.values())
     splits = _split(args, fractions, samples, groups, listed)
     overlaps = overlap.find(splits, clips)
@@ -108,6 +114,10 @@ def _fractions(args: argparse.Namespace) -> Sequence[float]:
     if (args.folds is None and args.official_folds is None) != (args.fold is None):
         raise ConfigError("--folds (or --official-folds) and --fold go together", fix="e.g. --folds 5 --fold 0")
     lists = args.assign is not None or bool(args.cases_test) or args.official_folds is not None
+    if args.official is not None and (lists or args.folds is not None or args.unit == "clip"):
+        raise ConfigError(
+            "--official says where each case belongs", fix="leave out the other lists, folds and --unit clip"
+        )
     if args.official_folds is not None and (args.assign is not None or args.cases_test):
         raise ConfigError("--official-folds lists the cases by itself", fix="leave out --assign and --cases-test")
     if args.folds is not None and (lists or args.unit == "clip"):

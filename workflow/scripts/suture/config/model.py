@@ -21,6 +21,7 @@ from suture.config.qa import QA
 from suture.config.schedule import Schedule
 from suture.config.scoring import Baseline, Score
 from suture.config.training import with_family_defaults
+from suture.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -93,6 +94,9 @@ class Split(Section):
     official_folds: str | None = Field(
         None, description="Folder of the publisher's own fold files (Cataract-1K), in place of `fractions`."
     )
+    official: bool = Field(
+        False, description="The publisher's own train, val and test lists (video_folder), in place of `fractions`."
+    )
     fold: int | None = Field(None, ge=0, description="The fold that is the test set, from 0.")
     assign: str | None = Field(
         None, description="A CSV with the columns case and split: a split that must be kept. Other cases are dealt."
@@ -105,6 +109,7 @@ class Split(Section):
         if abs(sum(self.fractions) - 1) > 1e-6:
             raise ValueError(f"fractions sum to {sum(self.fractions):g}, not to 1: for example [0.8, 0.1, 0.1]")
         lists = [name for name in ("folds", "official_folds", "assign") if getattr(self, name) is not None]
+        lists += ["official"] if self.official else []
         if len(lists) > 1:
             raise ValueError(f"give one of {' and '.join(lists)}: each says which cases are tested")
         if ((self.folds or self.official_folds) is None) != (self.fold is None):
@@ -398,6 +403,13 @@ class Config(Section):
 
     run: Name = Field("demo", description="Name of the run; everything it makes lies under `results/<run>/`.")
     dataset: Name = Field("cataract1k", description="Dataset adapter: a module in `workflow/scripts/suture/datasets/`.")
+    dataset_options: dict[str, str] = Field(
+        default_factory=dict,
+        description="How the dataset is read, where its adapter knows several ways. mimic_cxr: `views`: frontal, all; "
+        "`images`: one, study; `cleaning`: mgca, gentle; `sections`: impression_findings, findings, impression. "
+        "conversations: `group`: image, prefix.",
+        examples=[{"views": "all", "cleaning": "gentle"}],
+    )
     sharing: Literal["open", "internal", "credentialed"] | None = Field(
         None,
         description="Who may see the data; default: what the adapter declares. `credentialed` keeps media and "
@@ -457,6 +469,21 @@ class Config(Section):
     experiments: dict[Name, Experiment] = Field(
         default_factory=dict, description="Experiments by name; see `experiments.<name>.*`."
     )
+
+    @property
+    def adapter(self) -> str:
+        """The adapter with its options, as commands take it."""
+        options = ",".join(f"{name}={value}" for name, value in sorted(self.dataset_options.items()))
+        return f"{self.dataset}:{options}" if options else self.dataset
+
+    @model_validator(mode="after")
+    def _can_be_read_so(self) -> Config:
+        if self.dataset_options:
+            try:
+                registry.dataset(self.adapter)
+            except ConfigError as error:
+                raise ValueError(f"{error.problem}; {error.fix}") from error
+        return self
 
     @field_validator("dataset")
     @classmethod

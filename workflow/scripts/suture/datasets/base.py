@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from suture.errors import InputError
 from suture.records import Case, Rejection
 
 
@@ -46,6 +47,21 @@ class Adapter(Protocol):
             InputError: a file that cannot be read at all, named.
         """
         ...
+
+
+def read_split(adapter: Adapter, root: Path) -> dict[str, str]:
+    """Returns the publisher's own split of the cases: train, val or test.
+
+    An adapter of a dataset that has one has a function ``read_split(root)``.
+
+    Raises:
+        InputError: this dataset has none, or its split divides a case.
+    """
+    read = getattr(adapter, "read_split", None)
+    if read is None:
+        raise InputError("this dataset's publisher gave no split", where=root, fix="leave out split.official")
+    found: dict[str, str] = read(root)
+    return found
 
 
 def annotation_digest(adapter: Adapter, root: Path, case: str) -> str | None:
