@@ -49,6 +49,13 @@ class Train(BaseModel):
     freeze_vision: bool = Field(False, description="Full training: leave the vision tower as it is.")
     freeze_projector: bool = Field(False, description="Full training: leave the projector as it is.")
     freeze_language: bool = Field(False, description="Full training: leave the language model as it is.")
+    tune_mm_mlp_adapter: bool = Field(
+        False, description="Full training: the projector alone, as LLaVA's alignment and LLaVa-med-report's run."
+    )
+    mm_use_im_start_end: bool = Field(
+        False,
+        description="With `tune_mm_mlp_adapter`: also the embedding's rows of the tokens around an image, as published.",
+    )
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = Field(
         "cosine", description="Learning-rate schedule over `max_steps`."
     )
@@ -142,6 +149,7 @@ class Train(BaseModel):
     def frozen(self) -> tuple[str, ...]:
         """The towers that full training leaves as they are; a blind model has no use for those of the video."""
         unseen = ("vision", "projector") if self.blind and self.adapter is None else ()
+        unseen += ("vision", "language") if self.tune_mm_mlp_adapter else ()
         return tuple(tower for tower in TOWERS if tower in unseen or getattr(self, f"freeze_{tower}"))
 
     @model_validator(mode="after")
@@ -155,10 +163,16 @@ class Train(BaseModel):
             )
         if self.bits != type(self).model_fields["bits"].default and not self.use_qlora:
             raise ValueError("`bits` would do nothing: add use_qlora: true, or leave it out")
+        if self.adapter and self.tune_mm_mlp_adapter:
+            raise ValueError("`tune_mm_mlp_adapter` would do nothing: adapters leave the base as it is")
         if self.adapter and self.frozen:
             raise ValueError(
                 f"{_named(f'freeze_{t}' for t in self.frozen)} would do nothing: adapters leave the base as it is"
             )
+        if self.mm_use_im_start_end and not self.tune_mm_mlp_adapter:
+            raise ValueError("`mm_use_im_start_end` would do nothing: add tune_mm_mlp_adapter: true, or leave it out")
+        if self.mm_use_im_start_end and self.weight_decay:
+            raise ValueError("`weight_decay` with `mm_use_im_start_end` would shrink the rows of all other tokens")
         if len(self.frozen) == len(TOWERS):
             raise ValueError("all three towers are frozen: nothing would be trained")
         return self
