@@ -4,6 +4,7 @@ import atexit
 import json
 import math
 import os
+import re
 import shlex
 import time
 from functools import cache
@@ -301,6 +302,17 @@ def split_folder(name):
     return f"{RUN}/manifests/{split_name(name)}"
 
 
+def chunks_of(name):
+    """The numbers of the jobs that an experiment's questions are divided among; none where one job answers all."""
+    count = ASKED[name].experiment.predict.num_chunks
+    return range(count) if count > 1 else ()
+
+
+def named(names):
+    """A pattern that these names match and no other."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def samples_of(name, split):
     """The samples of a split that an experiment is about; what it is compared with is about the same."""
     if ASKED[name].experiment.cases is None:
@@ -408,13 +420,16 @@ def shown(path, name, category, what):
     return report(path, caption=f"../workflow/report/captions/{name}.rst", category=category, labels={"what": what})
 
 
+# Reports once more as tables, for other programs.
+REPORTING = [name for name, one in CONFIG.experiments.items() if one.task == "report"]
+TABLES = [] if OPEN else [f"{RUN}/reports/{name}_{which}.csv" for name in REPORTING for which in ("pred", "gt")]
 TARGETS = {
     "data": [f"{RUN}/dataset"],
     "plan": [f"{RUN}/plans/probe/{name}.json" for name in CONFIG.experiments]
     + [f"{RUN}/plans/{name}.json" for name in PLANNED],
     "train": [f"{RUN}/plans/{name}.json" if name in OPEN else f"{RUN}/models/{name}" for name in CONFIG.experiments]
     + [f"{RUN}/outputs/{name}/training_summary.json" for name, one in CONFIG.experiments.items() if one.summary],
-    "evaluate": [f"{RUN}/metrics.json"] if CONFIG.experiments else [],
+    "evaluate": [*([f"{RUN}/metrics.json"] if CONFIG.experiments else []), *TABLES],
     "report": [f"{RUN}/report.html"] if CONFIG.experiments else [],
     "push": [f"{RUN}/pushed/{name}.json" for name in PUSHED],
 }
@@ -426,4 +441,4 @@ if OPEN:
     # Tables of all experiments come when all are trained.
     TARGETS |= {name: TARGETS["train"] for name in ("evaluate", "report", "push")}
 SUMMARIES = [path for path in TARGETS["train"] if path.startswith(f"{RUN}/outputs/")]
-TARGETS["all"] = [*dict.fromkeys(TARGETS["data"] + SUMMARIES + TARGETS["report"] + TARGETS["push"])]
+TARGETS["all"] = [*dict.fromkeys(TARGETS["data"] + SUMMARIES + TABLES + TARGETS["report"] + TARGETS["push"])]

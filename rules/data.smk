@@ -1,6 +1,30 @@
 # Publisher's files to clips, objects and the dataset folder.
 
-if DRAWN and STILLS:
+if DRAWN and CONFIG.draw.kind == "chest":
+
+    rule draw_chests:
+        output:
+            annotations=directory(ANNOTATIONS),
+            images=directory(VIDEOS),
+        log:
+            f"{RUN}/logs/draw_chests.log",
+        benchmark:
+            f"{RUN}/benchmarks/draw_chests.tsv"
+        conda:
+            "../envs/draw_chests.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "fps"})),
+            code=code("draw_chests"),
+        message:
+            "Drawing chest radiographs"
+        shell:
+            "exec python workflow/scripts/draw_chests.py {params.options}"
+            " --annotations {output.annotations:q} --output {output.images:q} > {log:q} 2>&1"
+
+elif DRAWN and STILLS:
 
     rule draw_ultrasound:
         output:

@@ -11,6 +11,8 @@ rule predict:
         choices=lambda w: experiment(w).predict.choices or [],
     output:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
+    wildcard_constraints:
+        experiment=named(name for name in ASKED if not chunks_of(name)),
     log:
         f"{RUN}/logs/predict/{{experiment}}.log",
     benchmark:
@@ -24,7 +26,7 @@ rule predict:
         # Adapters that are not merged speak through their base.
         model=lambda w, input: f"{input.base} --adapter {input.model}" if input.base else input.model,
         options=lambda w: to_flags(
-            experiment(w).predict, leave_out={"split", "settings"} | experiment(w).predict.without_effect
+            experiment(w).predict, leave_out={"split", "settings", "num_chunks"} | experiment(w).predict.without_effect
         ),
         video=lambda w: ASKED[w.experiment].video,
         code=lambda w: code("predict", family_module(w)),
@@ -33,6 +35,95 @@ rule predict:
     shell:
         "exec python workflow/scripts/predict.py --model {params.model} --samples {input.samples:q}"
         " --frames-cache {input.frames:q} --video {params.video} {params.options} --output {output.predictions:q} > {log:q} 2>&1"
+
+
+# A part of the questions each, a job a GPU; what is drawn for a question does not depend on its part.
+rule predict_chunk:
+    input:
+        model=lambda w: f"{RUN}/models/{ASKED[w.experiment].model}",
+        base=lambda w: adapter_base(w.experiment),
+        samples=lambda w: samples_of(w.experiment, experiment(w).predict.split),
+        frames=lambda w: frames_cache(w.experiment),
+        arrays=lambda w: frames_arrays(w.experiment),
+        choices=lambda w: experiment(w).predict.choices or [],
+    output:
+        predictions=f"{RUN}/predictions/chunks/{{experiment}}/{{chunk}}.jsonl",
+    wildcard_constraints:
+        experiment=named(name for name in ASKED if chunks_of(name)),
+        chunk=r"\d+",
+    log:
+        f"{RUN}/logs/predict_chunk/{{experiment}}/{{chunk}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/predict_chunk/{{experiment}}/{{chunk}}.tsv"
+    conda:
+        "../envs/predict_chunk.yaml"
+    resources:
+        mem_mb=16000,
+        runtime=240,
+    params:
+        # Adapters that are not merged speak through their base.
+        model=lambda w, input: f"{input.base} --adapter {input.model}" if input.base else input.model,
+        options=lambda w: to_flags(
+            experiment(w).predict, leave_out={"split", "settings", "num_chunks"} | experiment(w).predict.without_effect
+        ),
+        chunks=lambda w: len(chunks_of(w.experiment)),
+        video=lambda w: ASKED[w.experiment].video,
+        code=lambda w: code("predict", family_module(w)),
+    message:
+        "Asking {wildcards.experiment} the questions of chunk {wildcards.chunk}"
+    shell:
+        "exec python workflow/scripts/predict.py --model {params.model} --samples {input.samples:q}"
+        " --frames-cache {input.frames:q} --video {params.video} {params.options}"
+        " --num-chunks {params.chunks} --chunk {wildcards.chunk} --output {output.predictions:q} > {log:q} 2>&1"
+
+
+rule merge_predictions:
+    input:
+        chunks=lambda w: expand(f"{RUN}/predictions/chunks/{w.experiment}/{{chunk}}.jsonl", chunk=chunks_of(w.experiment)),
+    output:
+        predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
+    wildcard_constraints:
+        experiment=named(name for name in ASKED if chunks_of(name)),
+    log:
+        f"{RUN}/logs/merge_predictions/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/merge_predictions/{{experiment}}.tsv"
+    conda:
+        "../envs/merge_predictions.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("merge_predictions"),
+    message:
+        "Joining the answers of {wildcards.experiment}"
+    shell:
+        "exec python workflow/scripts/merge_predictions.py --chunks {input.chunks:q} --output {output.predictions:q} > {log:q} 2>&1"
+
+
+# As CXR-Report-Metric and others read them.
+rule write_reports:
+    input:
+        predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
+    output:
+        pred=f"{RUN}/reports/{{experiment}}_pred.csv",
+        gt=f"{RUN}/reports/{{experiment}}_gt.csv",
+    log:
+        f"{RUN}/logs/write_reports/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/write_reports/{{experiment}}.tsv"
+    conda:
+        "../envs/write_reports.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("write_reports"),
+    message:
+        "Writing the reports of {wildcards.experiment} as tables"
+    shell:
+        "exec python workflow/scripts/write_reports.py --predictions {input.predictions:q}"
+        " --answers-file-pred {output.pred:q} --answers-file-gt {output.gt:q} > {log:q} 2>&1"
 
 
 rule score:

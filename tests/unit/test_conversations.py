@@ -117,6 +117,8 @@ def test_what_must_not_be_split_is_a_patient_a_study_or_an_image(tmp_path: Path)
     root = write(tmp_path / "d.json", [*named, {"image": "z.png", "patient": "p 7", "conversations": PAIR}])
     assert adapter.case_ids(root) == ["0001-0001", "0001-0002", "2-1", "p_7"]
     assert registry.dataset("conversations:group=prefix").case_ids(root) == ["0001", "2", "p_7"]
+    named = registry.dataset("conversations:group=prefix,names=file")
+    assert named.case_ids(root) == ["d.0001", "d.2", "d.p_7"]
 
 
 def test_a_folder_without_conversations_is_refused(tmp_path: Path) -> None:

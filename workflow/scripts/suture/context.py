@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from suture import registry
 from suture.datasets.base import passed_over, synonyms
 from suture.errors import InputError
+from suture.report_scores import ReportScore
 from suture.tasks.base import Context, Likeness
 
 
@@ -18,6 +19,7 @@ def make_context(
     positive: str | None = None,
     adapter: str | None = None,
     bertscore: Likeness | None = None,
+    report_scores: Mapping[str, ReportScore] | None = None,
 ) -> Context:
     """Gathers it.
 
@@ -26,9 +28,10 @@ def make_context(
         positive: the class looked for, of two.
         adapter: name of the dataset adapter that tells the names of objects and phases.
         bertscore: compares reports by meaning.
+        report_scores: what measure_reports.py wrote.
     """
     if adapter is None:
-        return Context(labels=tuple(labels), positive=positive, bertscore=bertscore)
+        return Context(labels=tuple(labels), positive=positive, bertscore=bertscore, report_scores=report_scores or {})
     dataset = registry.dataset(adapter)
     return Context(
         labels=tuple(labels),
@@ -38,6 +41,7 @@ def make_context(
         passed_over=passed_over(dataset),
         phases=tuple(getattr(dataset, "PHASES", ())),
         bertscore=bertscore,
+        report_scores=report_scores or {},
     )
 
 

@@ -37,7 +37,9 @@ _OWN_KEYS = re.compile(
 _INSIDE = "model.vision_tower.vision_tower.vision_model."
 _COMPUTED = re.compile(r".*(rotary_emb\.inv_freq|embeddings\.position_ids)")
 _IMAGE = "<image>"
-_GROWN = ("model.language_model.embed_tokens.weight", "lm_head.weight")
+# Names in files are those that the library itself writes; its modules are called otherwise.
+_LANGUAGE_MODEL, _VISION, _PROJECTOR = "language_model.model", "vision_tower", "multi_modal_projector"
+_GROWN = (f"{_LANGUAGE_MODEL}.embed_tokens.weight", "language_model.lm_head.weight")
 
 
 def convert(source: Path, vision: Path | None, output: Path) -> dict[str, Any]:
@@ -79,8 +81,8 @@ def convert(source: Path, vision: Path | None, output: Path) -> dict[str, Any]:
     dtype = tensors.specs["model.norm.weight"].dtype
     specs = {name: spec for name, (spec, _, _) in plan.items()}
     identity = {
-        f"{llava_med.PROJECTOR}.linear_2.weight": Spec(dtype=dtype, shape=(width, width)),
-        f"{llava_med.PROJECTOR}.linear_2.bias": Spec(dtype=dtype, shape=(width,)),
+        f"{_PROJECTOR}.linear_2.weight": Spec(dtype=dtype, shape=(width, width)),
+        f"{_PROJECTOR}.linear_2.bias": Spec(dtype=dtype, shape=(width,)),
     }
     specs |= identity if linear else {}
 
@@ -130,11 +132,11 @@ def _plan(tensors: TensorFolder, tower: TensorFolder, rows: int) -> dict[str, tu
             )
         shape = (rows, *spec.shape[1:]) if name in _GROWN else spec.shape
         plan[name] = (Spec(dtype=spec.dtype, shape=shape), tensors, theirs)
-    if not any(name.startswith(f"{llava_med.VISION}.") for name in plan):
+    if not any(name.startswith(f"{_VISION}.") for name in plan):
         dtype = tensors.specs["model.norm.weight"].dtype
         for theirs, spec in tower.specs.items():
             if theirs.startswith("vision_model.") and not _COMPUTED.fullmatch(theirs):
-                name = f"{llava_med.VISION}.{theirs.removeprefix('vision_model.')}"
+                name = f"{_VISION}.{theirs.removeprefix('vision_model.')}"
                 plan[name] = (Spec(dtype=dtype, shape=spec.shape), tower, theirs)
     return plan
 
@@ -142,13 +144,13 @@ def _plan(tensors: TensorFolder, tower: TensorFolder, rows: int) -> dict[str, tu
 def renamed(theirs: str) -> str | None:
     """Returns the library's name of a tensor of the own layout; None where it has no place."""
     if theirs.startswith(_INSIDE):
-        return f"{llava_med.VISION}.{theirs.removeprefix(_INSIDE)}"
+        return f"{_VISION}.{theirs.removeprefix(_INSIDE)}"
     layer = re.fullmatch(r"model\.mm_projector\.(?:(0|2)\.)?(weight|bias)", theirs)
     if layer:
-        return f"{llava_med.PROJECTOR}.linear_{2 if layer[1] == '2' else 1}.{layer[2]}"
+        return f"{_PROJECTOR}.linear_{2 if layer[1] == '2' else 1}.{layer[2]}"
     if re.match(r"model\.(layers|norm|embed_tokens)\.", theirs):
-        return theirs.replace("model.", "model.language_model.", 1)
-    return theirs if theirs == "lm_head.weight" else None
+        return theirs.replace("model.", f"{_LANGUAGE_MODEL}.", 1)
+    return _GROWN[1] if theirs == "lm_head.weight" else None
 
 
 def _vision_config(folder: Path) -> Any:

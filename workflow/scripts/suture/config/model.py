@@ -21,6 +21,7 @@ from suture.config.qa import QA
 from suture.config.schedule import Schedule
 from suture.config.scoring import Baseline, Score
 from suture.config.training import with_family_defaults
+from suture.drawing import chests
 from suture.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -46,23 +47,25 @@ def _named(kind: str, name: str) -> str:
 class Draw(Section):
     """Videos drawn here instead of real ones: demo data without a download."""
 
-    kind: Literal["surgery", "annotations", "ultrasound"] = Field(
+    kind: Literal["surgery", "annotations", "ultrasound", "chest"] = Field(
         "surgery",
         description="`surgery`: invented cases in Cataract-1K's file formats. `annotations`: the polygons of the real "
         "annotation files under `annotations`, at their times. `ultrasound`: invented images in FADA's file formats, "
-        "of each of `categories`.",
+        "of each of `categories`. `chest`: invented radiographs and reports in MIMIC-CXR's file formats.",
     )
     seed: int = Field(7, description="Seed of the drawings; a case is a function of its id, this seed, size and fps.")
     size: int = Field(
         112, ge=32, le=1024, multiple_of=2, description="Width and height of the drawn videos, in pixels."
     )
     fps: int = Field(10, ge=1, le=60, description="Frames a second of the drawn videos.")
-    images: int = Field(40, ge=1, le=999, description="With `ultrasound`: images of each category.")
+    images: int = Field(
+        40, ge=1, le=999, description="With `ultrasound`: images of each category; with `chest`: patients."
+    )
 
     @property
     def dataset(self) -> str:
         """The adapter that reads what is drawn."""
-        return "fetal_ultrasound" if self.kind == "ultrasound" else "cataract1k"
+        return {"ultrasound": "fetal_ultrasound", "chest": "mimic_cxr"}.get(self.kind, "cataract1k")
 
 
 class Cut(Section):
@@ -208,6 +211,9 @@ class Predict(Generation):
         "test", description="Whose questions are asked and scored. The published split of Surgery-SFT has no test set."
     )
     batch_size: int = Field(16, ge=1, description="Questions answered at once.")
+    num_chunks: int = Field(
+        1, ge=1, le=1000, description="Jobs that the questions are divided among; answers do not depend on it."
+    )
     history: Literal["none", "own"] = Field(
         "own",
         description="`none`: each question on its own. `own`: after the model's own earlier answers. Gold answers are "
@@ -340,7 +346,8 @@ class Experiment(Section):
             if self.model != "small" or self.revision:
                 raise ValueError(f"`init_from` names the base model: leave out model: {self.model}")
             return self
-        local = self.model == "small" or Path(self.model).is_dir()
+        # A path that begins so is no hub id, also where the folder is yet to be made.
+        local = self.model == "small" or Path(self.model).is_dir() or self.model.startswith(("./", "/"))
         if local and self.revision:
             raise ValueError("`revision` is of a hub model; leave it out for `small` and for a folder")
         if not local and not self.revision:
@@ -407,7 +414,7 @@ class Config(Section):
         default_factory=dict,
         description="How the dataset is read, where its adapter knows several ways. mimic_cxr: `views`: frontal, all; "
         "`images`: one, study; `cleaning`: mgca, gentle; `sections`: impression_findings, findings, impression. "
-        "conversations: `group`: image, prefix.",
+        "conversations: `group`: image, prefix; `names`: plain, file.",
         examples=[{"views": "all", "cleaning": "gentle"}],
     )
     sharing: Literal["open", "internal", "credentialed"] | None = Field(
@@ -509,6 +516,10 @@ class Config(Section):
                 raise ValueError(
                     "`draw` makes images of `categories` and their annotations: name the first, leave out the second"
                 )
+        elif self.draw is not None and self.draw.kind == "chest":
+            if self.annotations is not None:
+                raise ValueError("`draw` makes its own annotations: leave out `annotations`")
+            self.cases = self.cases or chests.case_ids(self.draw.images)
         elif self.draw is not None and self.draw.kind == "surgery":
             if not self.cases:
                 raise ValueError("`draw` needs the names of its cases: for example cases: [case_9001, case_9002]")

@@ -17,7 +17,7 @@ from suture.errors import ConfigError, InputError
 from suture.records import Case, Rejection, Segment
 
 STAGE = "annotations"
-OPTIONS: dict[str, tuple[str, ...]] = {"group": ("image", "prefix")}
+OPTIONS: dict[str, tuple[str, ...]] = {"group": ("image", "prefix"), "names": ("plain", "file")}
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _PREFIX = re.compile(r"[A-Za-z0-9]+")
 
@@ -37,9 +37,11 @@ class Conversations:
     Args:
         group: what a case is where rows name no patient: an ``image``, or what images share before the first ``-``
             or ``_`` of their names (``prefix``): a study in ``0001-0002.png``, an article in ``2583_Fig1.jpg``.
+        names: ``file``: cases are named after their file too, ``alignment.2583``, so that experiments can choose.
     """
 
     group: str = "image"
+    names: str = "plain"
 
     SHARING: ClassVar[str] = "internal"
     STILLS: ClassVar[bool] = True
@@ -54,7 +56,10 @@ class Conversations:
         """
         for name, value in options.items():
             if value not in OPTIONS.get(name, ()):
-                raise ConfigError(f"dataset_options: {name}: {value}", fix="group: image, or group: prefix")
+                raise ConfigError(
+                    f"dataset_options: {name}: {value}",
+                    fix="; ".join(f"{one}: {', '.join(values)}" for one, values in OPTIONS.items()),
+                )
         changed: dict[str, Any] = dict(options)
         return replace(self, **changed)
 
@@ -131,11 +136,13 @@ class Conversations:
         if not paths:
             raise InputError("no .json or .jsonl file", where=root, fix="give a file of conversations, or their folder")
         stats = [path.stat() for path in paths]
-        return _read(tuple(map(str, paths)), tuple((s.st_mtime_ns, s.st_size) for s in stats), self.group)
+        return _read(
+            tuple(map(str, paths)), tuple((s.st_mtime_ns, s.st_size) for s in stats), self.group, self.names == "file"
+        )
 
 
 @lru_cache(maxsize=4)
-def _read(paths: tuple[str, ...], changed: tuple[tuple[int, int], ...], group: str) -> _Read:
+def _read(paths: tuple[str, ...], changed: tuple[tuple[int, int], ...], group: str, by_file: bool) -> _Read:
     del changed  # it is there so that a changed file is read again
     found = _Read()
     named: dict[str, str] = {}
@@ -148,7 +155,8 @@ def _read(paths: tuple[str, ...], changed: tuple[tuple[int, int], ...], group: s
                     _left_out(path, one.index, "path_outside", "an image that leads out of the images' root", "")
                 )
             else:
-                found.cases.setdefault(_case(one, group, named), []).append((path, one))
+                case = _case(one, group, named)
+                found.cases.setdefault(f"{path.stem}.{case}" if by_file else case, []).append((path, one))
     return found
 
 
