@@ -54,7 +54,7 @@ class Train(BaseModel):
     )
     mm_use_im_start_end: bool = Field(
         False,
-        description="With `tune_mm_mlp_adapter`: also the embedding's rows of the tokens around an image, as published.",
+        description="With `tune_mm_mlp_adapter`: also the rows of the tokens around an image, as published.",
     )
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = Field(
         "cosine", description="Learning-rate schedule over `max_steps`."

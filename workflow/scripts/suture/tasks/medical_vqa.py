@@ -1,4 +1,4 @@
-"""Answers about medical images scored as LLaVA-Med's evaluation does: open ones by their words, closed ones by containment.
+"""Answers about medical images, scored as LLaVA-Med does: open ones by their words, closed ones by containment.
 
 Source: microsoft/LLaVA-Med v1.0.0, llava/eval/run_eval_batch.py and
 eval_metrics. A question is closed where its kind says so (``CLOSED``) or the
