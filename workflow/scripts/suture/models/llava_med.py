@@ -83,6 +83,9 @@ SPECIAL = ["<unk>", START, END, "<pad>", PATCH, IMAGE_START, IMAGE_END]
 TURN_END = "\n###"
 """What ends an answer of 1.0, whose models never learnt to say ``</s>``."""
 
+SMALL_SYSTEM_PROMPT = "You are LLaVA-Med. Answer the question."
+"""The published text is longer than the small model's reports: most of its steps would go into that."""
+
 SMALL_INIT = 0.1
 """Spread of the small model's weights, about 1 / sqrt(width); see suture.models.qwen2_5_vl."""
 
@@ -190,7 +193,7 @@ def build_small(folder: Path) -> None:
     model.generation_config = GenerationConfig(eos_token_id=ids[END], pad_token_id=ids["<pad>"])
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    model_folder.write_card(folder, family=NAME, system_prompt=SYSTEM_PROMPT)
+    model_folder.write_card(folder, family=NAME, system_prompt=SMALL_SYSTEM_PROMPT)
 
 
 @torch.no_grad()
@@ -284,6 +287,8 @@ class LlavaMed(VisionLanguageModel):
         self.language_model = LANGUAGE_MODEL
         self.towers = TOWERS
         self.unused = _unused(config)
+        if config.projector_hidden_act == "linear":
+            model.model.multi_modal_projector.linear_2.requires_grad_(False)
         vision = config.vision_config
         self._side: int = vision.image_size
         self._patches = (vision.image_size // vision.patch_size) ** 2
