@@ -36,7 +36,6 @@ localrules:
     push,
     plan,
     plan_steps,
-    collect_clips,
     fetch_weights,
     push_to_hub,
     merge_metrics,

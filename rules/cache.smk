@@ -23,7 +23,7 @@ rule cache_frames:
         runtime=120,
     params:
         clips_dir=lambda w: f"{RUN}/clips",
-        sampling=lambda w: frames_settings(w).sampling,
+        sampling=lambda w: frames_settings(w).cached,
         decoding=lambda w: frames_settings(w).decoding,
         size=lambda w: frames_settings(w).size,
         max_rejected=CONFIG.max_rejected,

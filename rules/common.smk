@@ -17,6 +17,7 @@ from suture.datasets.base import annotation_digest
 from suture.config import categories, publishing, schedule, variants
 from suture.config.features import arithmetic
 from suture.config.flags import to_flags
+from suture.config.model import CHECKPOINT_FILES
 from suture.config.load import resolve
 from suture.environment import check_deployment, put_python_first
 from suture.errors import SutureError
@@ -44,10 +45,14 @@ try:
     ASKED = variants.asked(CONFIG.experiments)
     ADAPTER = registry.dataset(CONFIG.adapter)
     DRAWN = CONFIG.draw is not None and CONFIG.draw.kind != "annotations"
+    # A whole dataset by one job: its lists name what lies beside them.
+    ALL_AT_ONCE = DRAWN and CONFIG.draw.kind != "surgery"
     RUN = f"results/{CONFIG.run}"
     SOURCE = f"{RUN}/source"
     ANNOTATIONS = f"{SOURCE}/annotations" if DRAWN else CONFIG.annotations
     VIDEOS = f"{SOURCE}/videos" if CONFIG.draw else CONFIG.videos
+    if DRAWN and CONFIG.draw.kind == "endoscopy":  # lists and videos of a dataset lie in one folder
+        ANNOTATIONS = VIDEOS = f"{SOURCE}/datasets"
     CASES = CONFIG.cases or ADAPTER.case_ids(Path(ANNOTATIONS))
     CORRECTIONS = CONFIG.qa.correction_files
     REVIEWED = corrections.read(map(Path, CORRECTIONS))
@@ -134,7 +139,7 @@ def shards(pattern):
 @cache
 def annotation_files(case):
     """The annotation files of a case, which stand for its content in every rule that reads it."""
-    if DRAWN and STILLS:
+    if ALL_AT_ONCE:
         return [ANNOTATIONS]
     if DRAWN:
         return [path for name, path in drawn_files(case).items() if name != "video"]
@@ -165,7 +170,7 @@ def drawn_files(case):
 def media_files(case):
     """The videos of a case. Real ones are `ancient`: media_revision says when their content changes."""
     if CONFIG.draw:
-        return [VIDEOS if STILLS else f"{SOURCE}/videos/{case}.mp4"]
+        return [VIDEOS if ALL_AT_ONCE else f"{SOURCE}/videos/{case}.mp4"]
     return [ancient(str(path)) for path in ADAPTER.case_media(Path(ANNOTATIONS), Path(VIDEOS), case)]
 
 
@@ -332,6 +337,27 @@ def baseline_flags(name):
     return " ".join(["--baseline", *(f"{key}={path}" for key, path in answers.items())]) if answers else ""
 
 
+def model_files(model):
+    """The files of a model that lies here: a checkpoint, or a folder's own."""
+    if "/" not in model:
+        return []
+    if model.endswith(CHECKPOINT_FILES):
+        return [model]
+    return sorted(map(str, Path(model).glob("*.*")))
+
+
+def label_flags(wildcards, flag="--labels"):
+    """The classes of an experiment in their order, as a flag; nothing where they are those of training."""
+    labels = experiment(wildcards).labels
+    return f"{flag} {shlex.join(labels)}" if labels else ""
+
+
+def drawn_in_test(name):
+    """Where it is written down which frames a model was asked about."""
+    one = CONFIG.experiments[name]
+    return f"{RUN}/tracking/{name}/sampling_indices/sampling_indices_{name}_{one.frames.test_sampling}_{one.predict.split}.csv"
+
+
 def clip_folders(cases):
     """The clips themselves, of jobs that read them: deleted ones are cut again. Their content is in the manifests."""
     if STILLS:
@@ -398,6 +424,8 @@ def queue_flags():
 
 # Experiments whose steps or jobs are left to `snakemake plan`, and those of them that it has not settled yet.
 PLANNED = [name for name, one in WRITTEN["experiments"].items() if schedule.is_open(one.get("train"))]
+# Experiments whose frames are drawn anew each time they are used.
+SAMPLED = sorted(name for name, one in CONFIG.experiments.items() if one.frames.drawn)
 OPEN = [name for name in PLANNED if CONFIG.experiments[name].train.is_open]
 if OPEN and workflow.is_main_process:
     why = "; ".join(f"{name} ({SETTLED.waiting.get(name, 'not planned yet')})" for name in OPEN)
@@ -430,7 +458,7 @@ TARGETS = {
     "train": [f"{RUN}/plans/{name}.json" if name in OPEN else f"{RUN}/models/{name}" for name in CONFIG.experiments]
     + [f"{RUN}/outputs/{name}/training_summary.json" for name, one in CONFIG.experiments.items() if one.summary],
     "evaluate": [*([f"{RUN}/metrics.json"] if CONFIG.experiments else []), *TABLES],
-    "report": [f"{RUN}/report.html"] if CONFIG.experiments else [],
+    "report": ([f"{RUN}/report.html"] if CONFIG.experiments else []) + ([f"{RUN}/sampling.html"] if SAMPLED else []),
     "push": [f"{RUN}/pushed/{name}.json" for name in PUSHED],
 }
 if CONFIG.qa.backend != "annotation":

@@ -1,6 +1,6 @@
 # Publisher's files to clips, objects and the dataset folder.
 
-if DRAWN and CONFIG.draw.kind == "chest":
+if CONFIG.draw and CONFIG.draw.kind == "chest":
 
     rule draw_chests:
         output:
@@ -24,7 +24,7 @@ if DRAWN and CONFIG.draw.kind == "chest":
             "exec python workflow/scripts/draw_chests.py {params.options}"
             " --annotations {output.annotations:q} --output {output.images:q} > {log:q} 2>&1"
 
-elif DRAWN and STILLS:
+elif CONFIG.draw and CONFIG.draw.kind == "ultrasound":
 
     rule draw_ultrasound:
         output:
@@ -40,7 +40,7 @@ elif DRAWN and STILLS:
             mem_mb=1000,
             runtime=30,
         params:
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "fps"})),
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "size", "images"})),
             categories=CONFIG.categories,
             code=code("draw_ultrasound"),
         message:
@@ -48,6 +48,30 @@ elif DRAWN and STILLS:
         shell:
             "exec python workflow/scripts/draw_ultrasound.py --categories {params.categories:q} {params.options}"
             " --annotations {output.annotations:q} --output {output.images:q} > {log:q} 2>&1"
+
+elif CONFIG.draw and CONFIG.draw.kind == "endoscopy":
+
+    rule draw_endoscopy:
+        output:
+            datasets=directory(ANNOTATIONS),
+        log:
+            f"{RUN}/logs/draw_endoscopy.log",
+        benchmark:
+            f"{RUN}/benchmarks/draw_endoscopy.tsv"
+        conda:
+            "../envs/draw_endoscopy.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "size", "fps", "clips"})),
+            cases=CASES,
+            code=code("draw_endoscopy"),
+        message:
+            "Drawing endoscopies"
+        shell:
+            "exec python workflow/scripts/draw_endoscopy.py --cases {params.cases:q} {params.options}"
+            " --output {output.datasets:q} > {log:q} 2>&1"
 
 elif DRAWN:
 
@@ -67,7 +91,7 @@ elif DRAWN:
             mem_mb=1000,
             runtime=10,
         params:
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size", "images"})),
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "fps"})),
             size=[CONFIG.draw.size, CONFIG.draw.size],
             code=code("draw_case"),
         message:
@@ -95,7 +119,7 @@ elif CONFIG.draw:
             runtime=10,
         params:
             like=lambda w: ANNOTATIONS,
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "size", "images"})),
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "fps"})),
             size=[CONFIG.draw.size, CONFIG.draw.size],
             code=code("draw_case", DATASET_MODULE),
         message:
@@ -178,6 +202,9 @@ else:
             " --annotations {params.annotations:q} --videos {params.videos:q} --cases {wildcards.case:q}"
             " {params.options} --clips-dir {params.clips_dir:q} --output {output.clips:q}"
             " --rejected {output.rejected:q} > {log:q} 2>&1"
+
+    localrules:
+        collect_clips,
 
     rule collect_clips:
         input:

@@ -29,12 +29,15 @@ rule predict:
             experiment(w).predict, leave_out={"split", "settings", "num_chunks"} | experiment(w).predict.without_effect
         ),
         video=lambda w: ASKED[w.experiment].video,
+        # For those who watch, as training's.
+        drawn=lambda w: f"--sampling-indices {drawn_in_test(w.experiment)}" if w.experiment in SAMPLED else "",
         code=lambda w: code("predict", family_module(w)),
     message:
         "Asking {wildcards.experiment} the questions"
     shell:
         "exec python workflow/scripts/predict.py --model {params.model} --samples {input.samples:q}"
-        " --frames-cache {input.frames:q} --video {params.video} {params.options} --output {output.predictions:q} > {log:q} 2>&1"
+        " --frames-cache {input.frames:q} --video {params.video} {params.drawn} {params.options}"
+        " --output {output.predictions:q} > {log:q} 2>&1"
 
 
 # A part of the questions each, a job a GPU; what is drawn for a question does not depend on its part.
@@ -156,13 +159,14 @@ rule score:
         metadata=lambda w, input: f"--clips {input.clips} --clips-dir {RUN}/clips" if input.clips else "",
         labels=lambda w, input: f"--labels {shlex.quote(input.labels)}" if input.labels else "",
         options=to_flags(CONFIG.score),
+        names=lambda w: label_flags(w, "--label-names"),
         code=lambda w: code("score", f"suture.tasks.{experiment(w).task}", DATASET_MODULE),
     message:
         "Scoring {wildcards.experiment}"
     shell:
         "exec python workflow/scripts/score.py --task {params.task} --predictions {input.predictions:q}"
         " --adapter {params.adapter} --references {input.references:q} --split-info {input.leaks:q}"
-        " --split {params.scored} {params.baselines} {params.metadata} {params.labels} {params.options}"
+        " --split {params.scored} {params.baselines} {params.metadata} {params.labels} {params.names} {params.options}"
         " --output {output.entry:q} > {log:q} 2>&1"
 
 

@@ -25,6 +25,8 @@ rule probe:
     params:
         family=lambda w: experiment(w).family,
         features=lambda w, input: f"--features-cache {input.features}" if input.features else "",
+        sampling=lambda w: experiment(w).frames.sampling if experiment(w).frames.drawn else "",
+        labels=lambda w: label_flags(w),
         # A checkpoint is written where those of training are.
         work=f"{RUN}/work/{{experiment}}",
         options=lambda w: to_flags(experiment(w).train, leave_out=NOT_TIMED),
@@ -34,7 +36,7 @@ rule probe:
     shell:
         "exec python workflow/scripts/probe.py --family {params.family} --model {input.base:q}"
         " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.features}"
-        " --experiment {wildcards.experiment} {params.options} --work-dir {params.work:q}"
+        " {params.sampling} {params.labels} --experiment {wildcards.experiment} {params.options} --work-dir {params.work:q}"
         " --output {output.probe:q} > {log:q} 2>&1"
 
 

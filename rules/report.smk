@@ -48,9 +48,44 @@ rule draw_rulegraph:
         " > {log:q} 2>&1"
 
 
+rule sampling_dashboard:
+    input:
+        checkpoints=[f"{RUN}/train/{name}/segment-{segments(name)}" for name in SAMPLED],
+        predictions=expand(f"{RUN}/predictions/{{experiment}}.jsonl", experiment=SAMPLED),
+        frames=sorted({path for name in SAMPLED for path in frames_cache(name)}),
+        arrays=sorted({path for name in SAMPLED for path in frames_arrays(name)}),
+    output:
+        page=shown(f"{RUN}/sampling.html", "sampling", "Results", "which frames the models were shown"),
+        numbers=f"{RUN}/sampling.json",
+    log:
+        f"{RUN}/logs/sampling_dashboard.log",
+    benchmark:
+        f"{RUN}/benchmarks/sampling_dashboard.tsv"
+    conda:
+        "../envs/sampling_dashboard.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        # What training and predict.py wrote for those who watch.
+        csv=[f"{RUN}/tracking/{name}/sampling_indices" for name in SAMPLED],
+        # Pictures only where they may travel.
+        pictures=lambda w, input: "" if SHARING == "credentialed" else f"--frames-cache {input.frames}",
+        code=code("sampling_dashboard"),
+        page=digest.text(
+            *(Path(workflow.basedir, "workflow/report", name) for name in ("sampling.html.j2", "page.css"))
+        ),
+    message:
+        "Showing which frames were drawn"
+    shell:
+        "exec python workflow/scripts/sampling_dashboard.py --csv-dir {params.csv:q} {params.pictures}"
+        " --numbers {output.numbers:q} --output {output.page:q} > {log:q} 2>&1"
+
+
 rule report:
     input:
         metrics=f"{RUN}/metrics.json",
+        sampling=f"{RUN}/sampling.json" if SAMPLED else [],
         quality=[] if CONFIG.qa.backend == "annotation" else f"{RUN}/qa_quality.json",
         review=f"{RUN}/review.json" if REVIEWED else [],
         split=f"{RUN}/manifests/split/split.json",
@@ -93,6 +128,7 @@ rule report:
                 f"--review {input.review}" if input.review else "",
             ]
         ),
+        sampling=lambda w, input: f"--sampling {input.sampling}" if input.sampling else "",
         private=lambda w, output: f"--private {output.private}" if SHARING == "credentialed" else "",
         # No input: each job adds a line to it, and what was trained is trained.
         ledger=f"{RUN}/ledger.jsonl",
@@ -105,5 +141,5 @@ rule report:
         " --split {input.split:q} --rejected {input.rejected:q}"
         " --frames-rejected {input.frames_rejected:q} --predictions {params.predictions:q}"
         " --logs {params.logs:q} --frames-cache {input.frames:q} --rulegraph {input.rulegraph:q}"
-        " --config {input.config:q} --ledger {params.ledger:q} {params.questions} --sharing {params.sharing}"
+        " --config {input.config:q} --ledger {params.ledger:q} {params.questions} {params.sampling} --sharing {params.sharing}"
         " {params.private} --output {output.report:q} > {log:q} 2>&1"

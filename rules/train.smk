@@ -3,8 +3,8 @@
 
 rule fetch_weights:
     input:
-        # A folder's own files; nothing for a model that is built here or comes from the hub.
-        lambda w: sorted(map(str, Path(base_of(w.base).model).glob("*.*"))) if "/" in base_of(w.base).model else [],
+        # A file, or a folder's own; nothing for a model that is built here or comes from the hub.
+        lambda w: model_files(base_of(w.base).model),
     output:
         model=directory(f"{RUN}/models/base/{{base}}"),
     log:
@@ -66,6 +66,7 @@ rule train_segment:
         ledger=f"{RUN}/ledger.jsonl",
         sampling=lambda w: experiment(w).frames.sampling,
         options=lambda w: to_flags(experiment(w).train, leave_out=frozenset({"steps_per_job", "epochs"})),
+        labels=lambda w: label_flags(w),
         code=lambda w: code("train", family_module(w)),
     message:
         "Training {wildcards.experiment} to step {params.until}"
@@ -73,7 +74,7 @@ rule train_segment:
         "exec python workflow/scripts/train.py --family {params.family} --model {input.base:q}"
         " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.features}"
         " {params.resume} --experiment {wildcards.experiment} --segment {wildcards.segment} {params.sampling}"
-        " --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
+        " {params.labels} --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
         " --until-step {params.until} {params.options} --work-dir {params.work:q} --attempt {resources.attempt} "
         + DEADLINE
         + " --output {output.checkpoint:q} > {log:q} 2>&1"

@@ -76,6 +76,10 @@ def full_entry(i: int) -> dict[str, Any]:
             {"low": k / 10, "high": (k + 1) / 10, "n": 4 * k, "confidence": k / 10 + 0.05, "accuracy": k / 12}
             for k in range(2, 10)
         ],
+        "questions": [
+            {"kind": kind, "key": key, "question": "?"}
+            for kind, key in {"phase": "acc@phase", "surgical_instruments": "set_f1@surgical_instruments"}.items()
+        ],
     }
     return made
 

@@ -78,6 +78,17 @@ def test_lint_is_clean(fresh: Path) -> None:
     assert "good condition" in snakemake(fresh, "--lint")
 
 
+def make_downstream(where: Path) -> None:
+    """Lays out what config/endofm.yaml names: the published folders and a checkpoint, all empty."""
+    for dataset in ("balanced-dataset", "bagls-split:v0"):
+        for split in ("train", "val", "test"):
+            path = where / "data/downstream" / dataset / "splits" / f"{split}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{split}_a.mp4,0\n{split}_b.mp4,1\n")
+    (where / "checkpoints").mkdir(exist_ok=True)
+    (where / "checkpoints/endo_fm.pth").touch()
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_a_config_file_runs_its_own_experiments_and_no_others(fresh: Path, cataract1k: Path, config: Path) -> None:
     """Snakemake merges config files; the demo's experiments must not join those of another run."""
@@ -94,10 +105,12 @@ def test_a_config_file_runs_its_own_experiments_and_no_others(fresh: Path, catar
         annotations.mkdir(exist_ok=True)
         talk = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "It."}]
         (annotations / "report.json").write_text(json.dumps([{"image": "1-1.png", "conversations": talk}]))
-    if raw.get("draw", {}).get("kind", "annotations") == "annotations":
+    if raw["dataset"] == "balanced":
+        make_downstream(fresh)
+    elif raw.get("draw", {}).get("kind", "annotations") == "annotations":
         override = ["--config", f"annotations={annotations}"]
-    if "draw" not in raw:
-        override.append(f"videos={videos}")
+        if "draw" not in raw:
+            override.append(f"videos={videos}")
     raw = categories.expand({**raw, "annotations": str(annotations), "videos": str(videos)} if override else raw)
     printed = snakemake(fresh, "-n", "train", "--configfile", config, *override)
     for name, experiment in raw["experiments"].items():

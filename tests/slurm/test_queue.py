@@ -22,8 +22,12 @@ from suture import beat, files
 pytestmark = pytest.mark.slurm
 
 TINY = "tests/dag/tiny.yaml"
-RULES = "".join(path.read_text() for path in [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))])
-LOCAL = {rule for named in re.findall(r"(?s)localrules:\n(.*?)\n\n", RULES) for rule in re.findall(r"\w+", named)}
+RULES = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+LOCAL = {
+    rule
+    for named in re.findall(r"(?s)localrules:\n(.*?)\n\n", (ROOT / "Snakefile").read_text() + RULES)
+    for rule in re.findall(r"\w+", named)
+}
 # Long enough to be stopped three times on a fast machine.
 STEPS = 600
 # Of the minute that the job with a deadline has, 45 s are for training.

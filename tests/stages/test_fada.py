@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cache_features
@@ -21,8 +22,10 @@ import summarise_training
 import train as train_command
 from support import call
 from suture import files
-from suture.drawing import scans
+from suture.drawing import scans, ultrasound
 from suture.errors import InputError
+from suture.leaks import ALIKE
+from suture.perceptual_hash import hashes, likeness
 
 CASES = 8
 
@@ -122,6 +125,16 @@ def test_drawing_is_a_function_of_its_arguments(root: Path, tmp_path: Path) -> N
         call(draw_ultrasound, "--categories", "Kidney", *drawn)
 
 
+def test_images_of_equal_facts_are_no_leak() -> None:
+    """What the gate between splitting and training compares: two pictures of one scan would stop the demo."""
+    drawn = [ultrasound.draw(scans.plan("Femur", number, 7), number, 7, 56) for number in range(1, 81)]
+    frames = np.repeat(np.stack(drawn)[..., None], 3, axis=-1)
+    facts = [scans.plan("Femur", number, 7) for number in range(1, 81)]
+    assert len(set(facts)) < len(facts)
+    near = np.bitwise_count(hashes(frames).bits[:, None] ^ hashes(frames).bits[None]) <= 4
+    assert np.flatnonzero(np.triu(near & (likeness(frames, frames) >= ALIKE), 1)).size == 0
+
+
 def test_adapters_beside_their_base_answer_as_the_merged_model(trained: Path) -> None:
     apart = trained / "apart"
     assert not list(apart.glob("model*.safetensors")) and not (apart / "config.json").exists()
@@ -143,11 +156,13 @@ def test_the_summary_has_the_published_keys_and_more(trained: Path, tmp_path: Pa
     source = ["--model", trained / name, "--checkpoint", trained / "segment-1", "--ledger", trained / "ledger.jsonl"]
     call(summarise_training, "--experiment", "both", "--base-name", "small", *source, *splits, *made)
     found = files.read_json(tmp_path / "training_summary.json")
-    published = "model category num_images train_samples val_samples test_samples epochs training_time_min final_loss"
+    samples = "num_images train_samples val_samples test_samples"
+    published = f"model category {samples} epochs training_time_min final_loss output_dir"
     assert [found.get(key) for key in published.split()].count(None) == 0
     assert found["num_images"] == 2 * CASES and found["model"] == "small" and found["category"] == "both"
     assert found["epochs"] == pytest.approx(3 * 4 / found["train_samples"], abs=1e-3)
-    assert found["final_loss"] == [line["loss"] for line in files.read_jsonl(trained / "segment-1/log.jsonl")][-1]
+    logged = files.read_jsonl(trained / "segment-1/log.jsonl")
+    assert found["final_loss"] == [line["loss"] for line in logged if "loss" in line][-1]
     assert found["jobs"]["jobs"] == 1 and found["training_time_min"] > 0
     names = {path.name for path in (tmp_path / "final_model").iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "processor_config.json"} <= names

@@ -115,3 +115,10 @@ def test_a_name_is_not_given_twice(raw: dict[str, Any]) -> None:
     raw["experiments"]["Femur"] = raw["experiments"].pop("joint")
     with pytest.raises(ConfigError, match=r"experiments\.Femur is made by each_category"):
         categories.expand(raw)
+
+
+def test_what_is_written_down_of_a_run_is_a_configuration_again(raw: dict[str, Any]) -> None:
+    """The DAG is drawn from config.resolved.yaml, which names every default."""
+    resolved = resolve(categories.expand(raw))
+    written = resolved.model_dump(mode="json", exclude_none=True)
+    assert resolve(categories.expand(written)) == resolved

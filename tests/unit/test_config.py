@@ -45,7 +45,7 @@ def test_an_unknown_key_names_the_nearest_right_one() -> None:
 
 
 def test_an_unknown_key_like_no_other_lists_what_is_there() -> None:
-    assert "draw.zzz is not a key; here are: fps, images, kind, seed, size" in refusal(draw__zzz=1)
+    assert "draw.zzz is not a key; here are: clips, fps, images, kind, seed, size" in refusal(draw__zzz=1)
 
 
 def test_a_wrong_value_shows_what_is_allowed_and_a_right_line() -> None:
@@ -165,3 +165,34 @@ def test_an_experiment_starts_from_one_that_is_there(second: dict[str, Any], thi
     one = {key: value for key, value in DEMO["experiments"]["qwen-small"].items() if key != "model"}
     given = {**one, **second}
     assert words in refusal(experiments={**DEMO["experiments"], "second": given, "third": {**one, **third}})
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "config/demo/endofm.yaml", "config/demo/surgery-sft.yaml"])
+def test_a_resolved_configuration_can_be_read_again(name: str) -> None:
+    """config.resolved.yaml has each default written out: none of them may read as a contradiction."""
+    once = resolve(yaml.safe_load((ROOT / name).read_text())).model_dump(mode="json", exclude_none=True)
+    assert resolve(once).model_dump(mode="json", exclude_none=True) == once
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"train": {"use_lora": True}}, "all weights of the classifier are trained"),
+        ({"train": {"n_last_blocks": 1, "freeze_vision": True}}, "all blocks as they are"),
+        ({"train": {"aug_step_size": None, "max_aug_rounds": 2}}, "`max_aug_rounds` would do nothing"),
+        ({"predict": {"split": "val"}}, "`keep_best` chooses weights by the validation data"),
+        ({"predict": {"temperature": 0.5}}, "`predict.temperature` would do nothing"),
+        ({"predict": {"choices": "labels.txt"}}, "`predict.choices` would do nothing"),
+        ({"baselines": ["blind"]}, "the commonest class alone"),
+        ({"cache_features": True}, "needs the same frames each time"),
+        ({"frames": {"train_sampling": "middle"}}, "`aug_step_size` needs frames.train_sampling"),
+    ],
+)
+def test_what_means_nothing_for_a_classifier_is_refused(given: dict[str, Any], words: str) -> None:
+    raw = yaml.safe_load((ROOT / "config/demo/endofm.yaml").read_text())
+    one = raw["experiments"]["direct-aug"]
+    for key, value in given.items():
+        one[key] = {**one.get(key, {}), **value} if isinstance(value, dict) else value
+    with pytest.raises(ConfigError) as caught:
+        resolve(raw)
+    assert words in str(caught.value)

@@ -34,7 +34,10 @@ TURNS = (
 )
 
 
-@pytest.fixture(scope="module", params=registry.names("model family"))
+@pytest.fixture(
+    scope="module",
+    params=[n for n in registry.names("model family") if "ANSWERS" not in registry.literals("model family", n)],
+)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 
 import report
+import sampling_dashboard
 from report_run import arguments, estimate, full_entry, write_run
 from support import call
+from suture import sampled_frames
 from suture.errors import InputError
+from suture.frame_draws import Draws
 from suture.reporting import breakdown, dag, plots
 from suture.reporting.dag import Graph
 from suture.reporting.media import Pictures
 from suture.reporting.samples import CaseScore
+from suture.sampled_frames import Drawn
 
 
 def mermaid(rules: list[str], edges: list[tuple[int, int]]) -> str:
@@ -157,3 +161,49 @@ def test_cases_of_credentialed_data_are_numbered() -> None:
     assert [group.name for one in named.breakdowns for group in one.groups] == ["case_7"]
     numbered = breakdown.take_apart(entry, scores, judged=True, with_words=False)
     assert [group.name for one in numbered.breakdowns for group in one.groups] == ["case 1"]
+
+
+def test_curves_are_those_of_their_points() -> None:
+    # Four rows: hit, false alarm, hit, and the rest (threshold, false positive rate, true positive rate, precision).
+    rows = [[0.9, 0.0, 0.5, 1.0], [0.7, 0.5, 0.5, 0.5], [0.6, 0.5, 1.0, 2 / 3], [0.1, 1.0, 1.0, 0.5]]
+    entry = {"by": {}, "tables": {"curves": {"immobile": rows, "none": []}}}
+    (curve,) = breakdown.take_apart(entry, (), judged=True, with_words=True).curves
+    assert curve.name == "immobile"
+    assert curve.roc == "0.00,100.00 0.00,50.00 50.00,50.00 50.00,0.00 100.00,0.00"
+    steps = [tuple(map(float, point.split(","))) for point in curve.precision_recall.split()]
+    area = sum((b[0] - a[0]) * (100 - a[1]) for a, b in zip(steps[::2], steps[1::2], strict=True)) / 1e4
+    assert area == pytest.approx(0.5 * 1 + 0.5 * 2 / 3, abs=1e-4), "the area is the average precision"
+    assert breakdown.take_apart(entry, (), judged=True, with_words=False).curves == (), "classes can be answers"
+
+
+def test_the_page_tells_which_frames_were_drawn(tmp_path: Path) -> None:
+    classified = full_entry(1)
+    classified["tables"]["curves"] = {"immobile": [[0.9, 0.0, 0.5, 1.0], [0.2, 1.0, 1.0, 0.5]]}
+    write_run(tmp_path, {"one": classified})
+    draws = Draws(method="random_window", count=4)
+    rows = [
+        Drawn(
+            path="a.mp4", total_frames=40, method="random_window", indices=tuple(draws.indices(40, "a", round_=number)),
+            round=number, label="0", epoch=0, clip="a",
+        )
+        for number in (0, 2)
+    ]  # fmt: skip
+    sampled_frames.write(tmp_path / "csv/sampling_indices_one_random_window_train_augstep2.csv", rows)
+    numbers = tmp_path / "sampling.json"
+    page = tmp_path / "sampling.html"
+    call(sampling_dashboard, "--csv-dir", tmp_path / "csv", "--numbers", numbers, "--output", page)
+    call(report, *arguments(tmp_path, ["one"]), "--sampling", numbers)
+    html = (tmp_path / "report.html").read_text()
+    section = html.split('<section id="sampling"')[1].split("</section>")[0]
+    assert [
+        re.sub("<.*?>", " ", row).split()[:5]
+        for row in re.findall('<tr>\\s*<th scope="row.*?</tr>', section, re.DOTALL)
+    ] == [
+        ["train", "random_window", "all", "2", "1"],
+        ["train", "random_window", "0", "1", "1"],
+        ["train", "random_window", "2", "1", "1"],
+    ]
+    assert section.count("<rect") == 3 * 20 and "<script" not in html
+    assert "Ranked by how sure it is: immobile" in html and html.count("<polyline") >= 2
+    with pytest.raises(InputError, match="no sampling indices here"):
+        call(sampling_dashboard, "--csv-dir", tmp_path, "--output", page)

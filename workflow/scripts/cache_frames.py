@@ -40,6 +40,7 @@ def parser() -> Parser:
     sampling = p.add_mutually_exclusive_group(required=True)
     sampling.add_argument("--frames", type=int, metavar="N", help="frames a clip, evenly spaced")
     sampling.add_argument("--fps", type=float, metavar="F", help="frames a second of clip (published: 2)")
+    sampling.add_argument("--all", action="store_true", help="all frames: training draws from them anew each epoch")
     p.add_argument("--size", type=int, nargs=2, required=True, metavar=("H", "W"), help="size in pixels")
     p.add_argument(
         "--decoder",
@@ -106,7 +107,9 @@ def _wanted(clip: Clip, args: argparse.Namespace) -> Wanted | Refused:
     path = files.inside(args.clips_dir, clip.path)
     if clip.n_frames < 1:
         return Refused(reason="no_frames", problem="the clip has no frames")
-    if args.frames is not None:
+    if args.all:
+        numbers = list(range(clip.n_frames))
+    elif args.frames is not None:
         numbers = evenly(clip.n_frames, args.frames)
     elif clip.method == "image":
         numbers = [0]

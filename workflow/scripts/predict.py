@@ -46,7 +46,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from suture import closed_set, free_media, libraries, records, registry
 from suture.asked_model import Chosen, choose, load
@@ -55,14 +55,21 @@ from suture.closed_set import ClosedSet
 from suture.config.flags import add_flags, from_args, given_flags
 from suture.config.generation import Generation
 from suture.errors import InputError
+from suture.models.base import Features, Video
 from suture.progress import say
 from suture.records import Prediction, Sample
+
+if TYPE_CHECKING:
+    from suture.training.data import MediaCache
 
 
 def parser() -> Parser:
     p = Parser(__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
-        "--model", required=True, metavar="DIR|ID", help="folder of export_model.py or fetch_weights.py, or a hub id"
+        "--model",
+        required=True,
+        metavar="DIR|FILE|ID",
+        help="folder of export_model.py or fetch_weights.py, a checkpoint file of endofm, or a hub id",
     )
     p.add_argument("--revision", metavar="COMMIT", help="commit of a hub model")
     p.add_argument("--adapter", metavar="DIR|ID", help="LoRA adapter to put on the model")
@@ -91,8 +98,11 @@ def parser() -> Parser:
     ours = p.add_argument_group("with --samples")
     ours.add_argument("--frames-cache", type=Path, nargs="+", metavar="FILE", help="cache_frames manifests; required")
     ours.add_argument(
-        "--video", choices=["real", "shuffled", "none"], help="whose frames are shown; none: to a blind model (real)"
+        "--video",
+        choices=["real", "shuffled", "still", "none"],
+        help="whose frames are shown; still: each clip's first one, repeated; none: to a blind model (real)",
     )
+    ours.add_argument("--sampling-indices", type=Path, metavar="FILE", help="write the frames that were drawn, CSV")
     free = p.add_argument_group("with --media")
     free.add_argument(
         "--question", action="append", metavar="TEXT", help="asked about each file; given again: the next one"
@@ -130,7 +140,7 @@ def parser() -> Parser:
     return p
 
 
-SAMPLES_ONLY = ("frames_cache", "video")
+SAMPLES_ONLY = ("frames_cache", "video", "sampling_indices")
 MEDIA_ONLY = ("question", "frames", "fps", "size", "workers", "seconds_per_file", "max_rejected", "rejected")
 
 
@@ -209,20 +219,25 @@ def _ask_samples(args: argparse.Namespace, generation: Generation, choices: Clos
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
     from suture.frames import FrameCache
-    from suture.prediction import chunk_of, predict, shuffled_clips
+    from suture.prediction import chunk_of, predict, shuffled_clips, still
     from suture.training.data import Unseen, check_samples, usable, video_of
 
-    cache = (Unseen if args.video == "none" else FrameCache)(args.frames_cache)
+    cache: MediaCache = (Unseen if args.video == "none" else FrameCache)(args.frames_cache)
     samples, left_out = usable(samples, cache, where=args.samples)
     if left_out:
         print(f"{len(left_out)} samples left out, their clips were rejected by cache_frames: {left_out[0].where}, ...")
     model = load(chosen, args.system_prompt)
+    cache = _as_trained(args, chosen, cache, samples)
     check_samples(samples, model, cache, where=args.samples)
     instead = shuffled_clips(samples) if args.video == "shuffled" else {}
+
+    def shown(clip: str) -> Video | Features | None:
+        return video_of(cache, instead.get(clip, clip))
+
     predictions = predict(
         model,
         chunk_of(samples, chunk=args.chunk, chunks=args.num_chunks),
-        lambda clip: video_of(cache, instead.get(clip, clip)),
+        still(shown) if args.video == "still" else shown,
         history=args.history,
         generation=generation,
         batch_size=args.batch_size,
@@ -230,6 +245,26 @@ def _ask_samples(args: argparse.Namespace, generation: Generation, choices: Clos
     )
     records.write(args.output, predictions)
     print(_counted(predictions, generation, choices))
+
+
+def _as_trained(args: argparse.Namespace, chosen: Chosen, cache: MediaCache, samples: Sequence[Sample]) -> MediaCache:
+    """Draws frames from clips that are cached whole, as the model's folder says; and writes which, where asked to."""
+    frames = chosen.card.get("frames") or {}
+    if "method" not in frames:
+        if args.sampling_indices:
+            raise InputError("the model sees the frames that were cached; none are drawn", where=chosen.where)
+        return cache
+    from suture.frame_draws import Draws
+    from suture.frames import FrameCache
+    from suture.sampled_frames import SampledFrames, check_whole, write
+
+    assert isinstance(cache, FrameCache)
+    check_whole(cache, sorted({sample.clip for sample in samples}))
+    draws = Draws(method=frames["method"], count=frames["count"], seed=frames["seed"])
+    drawn = SampledFrames(cache, held_out=draws)
+    if args.sampling_indices:
+        write(args.sampling_indices, [drawn.drawn(one.clip, one.turns[0].answer) for one in samples])
+    return drawn
 
 
 def _ask_about_files(args: argparse.Namespace, generation: Generation, choices: ClosedSet | None) -> None:

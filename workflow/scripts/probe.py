@@ -24,9 +24,9 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from suture import cli, files, ledger, libraries, machine, model_folder, probing, records, registry
+from suture import cli, files, ledger, libraries, machine, model_folder, probing, records, registry, sampling_flags
 from suture.config.flags import add_flags, from_args, given_flags
-from suture.config.training import Train, with_family_defaults
+from suture.config.training import Train, refusal, with_family_defaults
 from suture.errors import InputError, SutureError
 from suture.probing import Memory, Mode, Probe, Timing
 from suture.records import Sample
@@ -45,6 +45,9 @@ def parser() -> cli.Parser:
     p.add_argument(
         "--features-cache", type=Path, nargs="+", default=[], metavar="FILE", help="cache_features manifests"
     )
+    p.add_argument("--frames", type=int, metavar="N", help="how many are drawn of each clip")
+    sampling_flags.add(p)
+    p.add_argument("--labels", nargs="+", metavar="NAME", help="classes of a classifier, in their order")
     p.add_argument("--experiment", default="train", metavar="NAME", help="its name (default: train)")
     p.add_argument("--steps", type=int, default=STEPS, metavar="N", help=f"steps to time (default: {STEPS})")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
@@ -58,22 +61,26 @@ def parser() -> cli.Parser:
 
 
 def main(args: argparse.Namespace) -> None:
-    defaults = registry.literals("model family", args.family).get("TRAIN_DEFAULTS", {})
+    family = registry.literals("model family", args.family)
+    defaults = family.get("TRAIN_DEFAULTS", {})
     given = with_family_defaults(given_flags(args, Train), defaults)
     total = args.steps + 1
     options = cast(Train, from_args(args, Train, **{**given, "max_steps": total, "steps_per_job": total}))
     if not (args.frames_cache or args.features_cache):
         raise InputError("where are the videos?", fix="give --frames-cache FILE ... or --features-cache FILE ...")
+    if reason := refusal(options, family):
+        raise InputError(reason)
     if args.only:
         _measure(args, options, args.only, defaults)
         return
     model_folder.check_family(args.model, args.family)
-    own, other = probing.mode_of(options), probing.other_mode(options)
+    own = probing.mode_of(options)
+    modes = [own, *probing.other_modes(options, family)]
     place = args.work_dir or args.output.parent
     place.mkdir(parents=True, exist_ok=True)
     found = {}
     with tempfile.TemporaryDirectory(dir=place, prefix=".probe-") as work:
-        for mode in (own, other):
+        for mode in modes:
             print(f"{args.experiment}: {mode}", flush=True)
             found[mode] = _in_a_process(mode, Path(work))
             print(f"{args.experiment}: {mode}: {_said(found[mode], timed=mode == own)}", flush=True)
@@ -133,6 +140,8 @@ def _measure(args: argparse.Namespace, options: Train, mode: Mode, defaults: dic
         steps=args.steps if own else None,
         work_dir=args.work_dir,
         began=STARTED,
+        sampling=sampling_flags.of(args),
+        classes=args.labels,
     )
     files.write_json(args.output, dataclasses.asdict(measured))
 

@@ -45,6 +45,7 @@ def parser() -> Parser:
     made.add_argument("--ledger", type=Path, help="ledger.jsonl: what the training jobs took")
     made.add_argument("--qa-quality", type=Path, help="qa_quality.json: how good the questions are")
     made.add_argument("--review", type=Path, help="review.json: what a clinician's review found")
+    made.add_argument("--sampling", type=Path, help="sampling_dashboard --numbers: which frames were drawn")
     made.add_argument("--sharing", required=True, choices=["open", "internal", "credentialed"], help="who may see data")
     made.add_argument("--output", required=True, type=Path, help="report.html")
     made.add_argument(
@@ -113,6 +114,7 @@ def _page(
         jobs=jobs.read_jobs(args.ledger) if args.ledger else None,
         quality=questions.read_quality(args.qa_quality, with_words=with_words) if args.qa_quality else None,
         review=rate.read(args.review) if args.review else None,
+        sampling=files.read_json(args.sampling) if args.sampling else [],
     )
 
 

@@ -56,6 +56,7 @@ def parser() -> Parser:
     made.add_argument(
         "--labels", type=Path, metavar="FILE", help="the closed set of answers: a JSON list, or one a line"
     )
+    made.add_argument("--label-names", nargs="+", metavar="NAME", help="the same, named here")
     made.add_argument("--positive", metavar="LABEL", help="the class looked for, of two (the second label)")
     made.add_argument("--adapter", metavar="NAME", help="dataset adapter: tells the names of objects and phases")
     made.add_argument("--split-info", type=Path, metavar="FILE", help="split.json: says whether the split is leaky")
@@ -97,10 +98,13 @@ def main(args: argparse.Namespace) -> None:
     how = cast(Score, from_args(args, Score))
     if (args.clips is None) != (args.clips_dir is None):
         raise InputError("--clips and --clips-dir go together", fix="give both, or neither")
+    if args.labels and args.label_names:
+        raise InputError("--labels and --label-names both name the answers", fix="give one of them")
     context = make_context(
-        labels=predicted.read_labels(args.labels) if args.labels else (),
+        labels=predicted.read_labels(args.labels) if args.labels else args.label_names or (),
         positive=args.positive,
         adapter=args.adapter,
+        published=how.published_score,
         bertscore=load_encoder(args.bertscore, args.bertscore_layer) if args.bertscore else None,
         report_scores=report_scores.read(args.report_scores) if args.report_scores else None,
     )

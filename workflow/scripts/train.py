@@ -19,6 +19,7 @@ progress in --work-dir and exits 75; killed, it continues from its last save.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import math
 import sys
@@ -27,11 +28,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from suture import beat, cli, digest, files, ledger, libraries, model_folder, records, refusals, registry
+from suture import (
+    beat,
+    cli,
+    digest,
+    files,
+    ledger,
+    libraries,
+    model_folder,
+    records,
+    refusals,
+    registry,
+    sampling_flags,
+)
 from suture.config.features import refusal
 from suture.config.flags import add_flags, from_args, given_flags
 from suture.config.training import Train, with_family_defaults
+from suture.config.training import refusal as refused_by_family
 from suture.errors import InputError
+from suture.frame_draws import Sampling
 from suture.records import Sample
 from suture.redaction import add_token_flag, refuse_token
 from suture.training import recording
@@ -100,6 +115,8 @@ def parser(family: str | None = None) -> cli.Parser:
     sampled.add_argument(
         "--fps", type=float, metavar="F", help="how many frames a second were cached: kept for predict.py"
     )
+    sampling_flags.add(p)
+    p.add_argument("--labels", nargs="+", metavar="NAME", help="classes of a classifier, in their order")
     p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="frame size with --train-video-dir, in pixels")
     p.add_argument("--save-adapter", action="store_true", help="also write the adapters to --save-dir (published)")
     p.add_argument(
@@ -126,6 +143,9 @@ def parser(family: str | None = None) -> cli.Parser:
         "--threads", type=int, default=1, metavar="N", help="CPU threads; equal runs need an equal number (default: 1)"
     )
     add_flags(p, Train, leave_out=frozenset({"steps_per_job", "max_steps"}), defaults=defaults)
+    refused = p.add_argument_group("published options that are refused, with the way out")
+    for name, reason in published.get("REFUSED_FLAGS", {}).items():
+        refused.add_argument(f"--{name.replace('_', '-')}", nargs="*", dest=f"refused_{name}", help=reason)
     return p
 
 
@@ -149,7 +169,10 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     samples["val"] = records.read(args.val, Sample) if args.val else []
     model_folder.check_family(args.model, args.family)
     given = with_family_defaults(given_flags(args, Train), defaults)
-    options = _options(args, given, len(samples["train"]), defaults.get("num_epochs"))
+    sampling = sampling_flags.of(args)
+    seen = _seen_an_epoch(args, sampling, samples["train"], given) if sampling else len(samples["train"])
+    options = _options(args, given, seen, defaults.get("num_epochs"))
+    _check_kind(args, options, published, sampling)
     until = args.until_step or options.max_steps
     if (options.eval_steps or options.keep_best) and not samples["val"]:
         raise InputError("validation losses are asked for, and there is no validation data", fix="give --val FILE")
@@ -166,10 +189,16 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
         "frames": sorted(files.sha256_file(path) for path in args.frames_cache or []),
         "features": sorted(files.sha256_file(path) for path in args.features_cache or []),
     }
+    if sampling:
+        run |= {"sampling": dataclasses.asdict(sampling)}
+    if args.labels:
+        run |= {"labels": args.labels}
 
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
-    from suture.training import adapters, inputs, loop
+    from suture.classifier import VideoClassifier
+    from suture.sampled_frames import SampledFrames
+    from suture.training import adapters, inputs, loop, views
     from suture.training.callbacks import StopInTime
     from suture.training.heartbeat import Heartbeat
     from suture.training.inputs import Files
@@ -208,10 +237,15 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
             frames=args.frames_cache or [],
             features=args.features_cache or [],
         )
-        loaded = inputs.load(args.family, options, given_files, args.system_prompt)
+        loaded = inputs.load(
+            args.family, options, given_files, args.system_prompt, sampling=sampling, classes=args.labels
+        )
         model = loaded.model
         run["system_prompt"] = model.system_prompt
+        if isinstance(model, VideoClassifier):
+            run["labels"] = list(model.classes)
         resume = model_folder.weights_digest(args.resume) if args.resume else None
+        tracking = args.tracking_dir or paths["work"] / "tracking"
         ready = time.monotonic()
         print(
             f"{len(loaded.train)} samples, at most {max(loaded.lengths)} tokens; ready after {ready - STARTED:.0f} s",
@@ -226,7 +260,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
                 output=paths["output"],
                 work_dir=paths["work"],
                 workers=args.workers,
-                tracking=args.tracking_dir or paths["work"] / "tracking",
+                tracking=tracking,
             ),
             model=model,
             data=loop.Data(
@@ -235,12 +269,25 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
                 cache=loaded.cache,
                 lengths=loaded.lengths,
                 shape=loaded.shape,
+                rounds=loaded.rounds,
             ),
             identity=loop.Identity(run=run, job={**run, "code": code, "resume": resume}),
-            card={"family": args.family, "frames": _frames(args, *loaded.shape[1:])},
+            card={"family": args.family, "frames": _frames(args, sampling, options, *loaded.shape[1:])},
             stop=stop,
             callbacks=[heartbeat],
         )
+        if sampling and isinstance(loaded.cache, SampledFrames):
+            views.write_indices(
+                tracking / "sampling_indices",
+                loaded.cache,
+                name=args.experiment,
+                train=views.seen(loaded.train, loaded.rounds, options, outcome.step),
+                val=loaded.val,
+                options=options,
+                sampling=sampling,
+            )
+        if isinstance(model, VideoClassifier):
+            files.write_json(tracking / "config.json", {**options.model_dump(), **run, "experiment": args.experiment})
         if args.save_adapter and outcome.published:
             adapters.copy_to(paths["output"], paths["saved"])
         record.ended(
@@ -256,6 +303,11 @@ def _decode_published(args: argparse.Namespace, work: Path, published: Mapping[s
         if args.val_video_dir is not None:
             raise InputError("--val-video-dir goes with --train-video-dir")
         return
+    if "fps" not in published:
+        raise InputError(
+            "--train-video-dir goes with question–answer pairs, which this family has none of",
+            fix="a config with dataset: video_folder, or cache_frames.py and --frames-cache",
+        )
     if args.frames_cache or args.features_cache:
         raise InputError("--train-video-dir and a cache both say where the videos are", fix="give one of them")
     from suture.free_media import FrameSettings
@@ -278,11 +330,48 @@ def _decode_published(args: argparse.Namespace, work: Path, published: Mapping[s
         raise InputError(f"{len(shared)} clips are learnt from and validated on: {shared[0]}, ...", where=args.val)
 
 
-def _frames(args: argparse.Namespace, height: int, width: int) -> dict[str, float | int] | None:
+def _seen_an_epoch(
+    args: argparse.Namespace, sampling: Sampling, samples: Sequence[Sample], given: Mapping[str, Any]
+) -> int:
+    """Counts what an epoch consists of: each sample in each of its rounds of augmentation."""
+    if given.get("aug_step_size") is None:
+        return len(samples)
+    from suture.frame_draws import rounds
+    from suture.frames import CachedClip
+
+    total = {row.clip: row.n_frames for path in args.frames_cache or [] for row in records.read(path, CachedClip)}
+    step, most = given["aug_step_size"], given.get("max_aug_rounds")
+    return sum(len(rounds(sampling.train, total.get(one.clip, 0), sampling.count, step, most)) for one in samples)
+
+
+def _check_kind(args: argparse.Namespace, options: Train, family: Mapping[str, Any], sampling: Sampling | None) -> None:
+    """Refuses options that the family has no use for, and published flags that mean something else here."""
+    for name, reason in family.get("REFUSED_FLAGS", {}).items():
+        if getattr(args, f"refused_{name}", None) is not None:
+            raise InputError(f"--{name}: {reason}")
+    if reason := refused_by_family(options, family):
+        raise InputError(reason)
+    if args.labels and family.get("ANSWERS", "texts") == "texts":
+        raise InputError("--labels are of classifiers, and this family answers in words", fix="leave it out")
+    if options.aug_step_size is not None and (sampling is None or sampling.train == "middle"):
+        raise InputError("--aug-step-size needs frames that are drawn", fix="--train-sampling uniform, random, ...")
+    if options.learning_rate_per is not None:
+        print(
+            f"learning rate {options.learning_rate:g} is for {options.learning_rate_per} samples a step; with "
+            f"{options.samples_per_step} it is {options.learning_rate_of('model'):g}",
+            flush=True,
+        )
+
+
+def _frames(
+    args: argparse.Namespace, sampling: Sampling | None, options: Train, height: int, width: int
+) -> dict[str, Any] | None:
     """Says how frames were picked, for those who ask the model about a video later; None where it is not known."""
     if args.frames is None and args.fps is None:
         return None
-    picked = {"count": args.frames} if args.frames is not None else {"fps": args.fps}
+    picked: dict[str, Any] = {"count": args.frames} if args.frames is not None else {"fps": args.fps}
+    if sampling:
+        picked |= {"method": sampling.test, "seed": options.seed}
     return {**picked, "height": height, "width": width}
 
 

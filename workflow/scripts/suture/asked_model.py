@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suture import adapter_folder, files, hub, model_folder, registry
+from suture import adapter_folder, files, hub, libraries, model_folder, registry
 from suture.adapter_folder import AdapterFolder
 from suture.errors import InputError
 from suture.models.base import VideoModel
@@ -35,6 +37,7 @@ def choose(
     adapter: str | None = None,
     adapter_revision: str | None = None,
     family: str | None = None,
+    labels: list[str] | None = None,
 ) -> Chosen:
     """Finds a model and an adapter; what is on the hub is fetched, so call this before the libraries go offline.
 
@@ -43,13 +46,16 @@ def choose(
         revision: commit of a hub model.
         adapter: a folder or a hub id.
         adapter_revision: commit of a hub adapter.
+        labels: classes of the head in a checkpoint file, in its order.
         family: name of the family, where no file tells it or it is to be checked.
 
     Raises:
         InputError: there is no such model or adapter, they do not belong
             together, or their family is not known.
     """
-    folder = _folder(model, revision, "--revision")
+    folder = (
+        _from_file(Path(model), family, labels) if Path(model).is_file() else _folder(model, revision, "--revision")
+    )
     listed = folder / model_folder.LIST
     origin: dict[str, Any] = files.read_json(listed) if listed.is_file() else {}
     card = model_folder.read_card(folder)
@@ -93,6 +99,26 @@ def load(chosen: Chosen, system_prompt: str | None) -> VideoModel:
     module: Any = model.model
     module.to(device)
     return model
+
+
+def _from_file(path: Path, family: str | None, labels: list[str] | None) -> Path:
+    """Makes a model folder of a checkpoint file, for as long as this process lives."""
+    if family is None:
+        raise InputError("a checkpoint file does not say which family it is of", where=path, fix="give --family NAME")
+    if registry.literals("model family", family).get("ANSWERS", "texts") != "classes":
+        raise InputError("a file; this family's models are folders", where=path, fix="give the folder")
+    place = tempfile.TemporaryDirectory(prefix="suture-")
+    atexit.register(place.cleanup)
+    libraries.prepare(threads=1)
+    report = registry.family(family).take_file(path, Path(place.name), labels)
+    say(f"{path.name}: {report['words']}")
+    if report["head"] == "new":
+        raise InputError(
+            "the checkpoint has no classification head: there is nothing it could answer",
+            where=path,
+            fix="train it first: train.py --model of fetch_weights.py --model FILE",
+        )
+    return Path(place.name)
 
 
 def _folder(name: str, revision: str | None, flag: str) -> Path:

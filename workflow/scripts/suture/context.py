@@ -18,6 +18,7 @@ def make_context(
     labels: Sequence[str] = (),
     positive: str | None = None,
     adapter: str | None = None,
+    published: bool = False,
     bertscore: Likeness | None = None,
     report_scores: Mapping[str, ReportScore] | None = None,
 ) -> Context:
@@ -27,11 +28,18 @@ def make_context(
         labels: the closed set of answers, in its official order; () where it is not known.
         positive: the class looked for, of two.
         adapter: name of the dataset adapter that tells the names of objects and phases.
+        published: also what a publisher selected by.
         bertscore: compares reports by meaning.
         report_scores: what measure_reports.py wrote.
     """
     if adapter is None:
-        return Context(labels=tuple(labels), positive=positive, bertscore=bertscore, report_scores=report_scores or {})
+        return Context(
+            labels=tuple(labels),
+            positive=positive,
+            published=published,
+            bertscore=bertscore,
+            report_scores=report_scores or {},
+        )
     dataset = registry.dataset(adapter)
     return Context(
         labels=tuple(labels),
@@ -40,6 +48,7 @@ def make_context(
         synonyms=synonyms(dataset),
         passed_over=passed_over(dataset),
         phases=tuple(getattr(dataset, "PHASES", ())),
+        published=published,
         bertscore=bertscore,
         report_scores=report_scores or {},
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from suture import files, model_folder
+from suture import files, model_folder, registry
 from suture.errors import InputError
 from suture.training.checkpoint import BEST, STATE
 
@@ -59,7 +60,7 @@ def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1, merg
     if not (merge or adapter):
         raise InputError("there are no adapters to keep apart: all weights were trained", where=checkpoint)
     weights = checkpoint / BEST if best is not None else checkpoint
-    table = "" if adapter else compare(weights, base, where=checkpoint)
+    table = "" if adapter else compare(weights, base, where=checkpoint, remade=_remade(card))
     more: dict[str, Any] = {}
     with files.atomic_dir(output) as temporary:
         left_out = _OF_BASE if merge else [*_OF_BASE, *_OF_WEIGHTS]
@@ -102,8 +103,14 @@ def _origin(base: Path) -> dict[str, Any]:
     return {name: listed[name] for name in ("source", "model", "revision", "license") if name in listed}
 
 
-def compare(trained: Path, base: Path, *, where: Path) -> str:
-    """Compares the names and shapes of two folders' tensors.
+def _remade(card: dict[str, Any]) -> Sequence[str]:
+    """Names the tensors whose shape follows from the run, as the head's of a classifier."""
+    found: Sequence[str] = registry.literals("model family", card["family"]).get("REMADE", ())
+    return found
+
+
+def compare(trained: Path, base: Path, *, where: Path, remade: Sequence[str] = ()) -> str:
+    """Compares the names and shapes of two folders' tensors; those of ``remade`` may have other shapes.
 
     Returns:
         One line: how many matched, are missing, are unexpected.
@@ -112,7 +119,9 @@ def compare(trained: Path, base: Path, *, where: Path) -> str:
         InputError: they are not the same.
     """
     ours, original = model_folder.tensors(trained), model_folder.tensors(base)
-    matched = [name for name, (_, shape) in ours.items() if original.get(name, ("", None))[1] == shape]
+    matched = [
+        name for name, (_, shape) in ours.items() if name in original and (name in remade or original[name][1] == shape)
+    ]
     missing, unexpected = sorted(original.keys() - ours.keys()), sorted(ours.keys() - original.keys())
     table = f"{len(matched)} tensors matched, {len(missing)} missing, {len(unexpected)} unexpected"
     if len(matched) != len(original) or unexpected:

@@ -36,7 +36,8 @@ class CachedClip(Record):
     numbers in the clip file, from its first frame; ``frame_seconds`` the mean
     time between two of them, 0 where there is one. ``decoder`` and its version
     are of what decoded this clip, whichever was asked for. ``rejected`` is the
-    reason of a clip that has no rows: it has no decoder either.
+    reason of a clip that has no rows: it has no decoder either. ``source`` is
+    the media file that the clip came from.
     """
 
     clip: str
@@ -53,6 +54,7 @@ class CachedClip(Record):
     decoder: str
     decoder_version: str
     rejected: str = ""
+    source: str = ""
 
     @classmethod
     def from_json(cls, row: dict[str, Any], *, where: object = None) -> Self:
@@ -148,6 +150,7 @@ def write_shard(
                     decoder=result.decoder,
                     decoder_version=result.decoder_version,
                     rejected=reason,
+                    source=clip.source,
                 )
             )
             writer.append(result.frames)

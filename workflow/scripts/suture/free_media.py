@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from suture.errors import InputError
-from suture.frame_sampling import at_rate, evenly
+from suture.frame_draws import Draws, Method
+from suture.frame_sampling import at_rate
 from suture.frames import resize
 from suture.models.base import Video
 from suture.video.image import IMAGE_SUFFIXES
@@ -28,17 +29,22 @@ SUFFIXES = (*_RECORDINGS, *IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff")
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSettings:
-    """Which frames a model sees, ``count`` of them or ``fps`` a second, and their size in pixels."""
+    """Which frames a model sees, ``count`` of them or ``fps`` a second, and their size in pixels.
+
+    ``method`` and ``seed`` say how ``count`` frames are picked.
+    """
 
     count: int | None
     fps: float | None
     height: int
     width: int
+    method: Method = "middle"
+    seed: int = 42
 
-    def indices(self, n_frames: int, fps: float) -> list[int]:
-        """Picks frames of a file of ``n_frames`` at ``fps``, by the formulas of cache_frames."""
+    def indices(self, n_frames: int, fps: float, key: str = "") -> list[int]:
+        """Picks frames of a file of ``n_frames`` at ``fps``, as in training; ``key`` tells it from others."""
         if self.count is not None:
-            return evenly(n_frames, self.count)
+            return Draws(method=self.method, count=self.count, seed=self.seed).indices(n_frames, key)
         return at_rate(n_frames, fps, self.fps or 0)
 
 
@@ -56,7 +62,7 @@ def frame_settings(
     """Returns the settings that a model was trained with, as its card has them, or those given in their place.
 
     Args:
-        card: ``frames`` in it has count or fps, height and width.
+        card: ``frames`` in it has count or fps, height and width, and how the count is picked.
         count: frames a video.
         fps: frames a second.
         size: height and width.
@@ -78,7 +84,8 @@ def frame_settings(
         )
     if any(value is not None and not 0 < value < float("inf") for value in (count, fps, height, width)):
         raise InputError("--frames, --fps and --size must be above 0")
-    return FrameSettings(count=count, fps=fps, height=height, width=width)
+    how: dict[str, Any] = {name: known[name] for name in ("method", "seed") if name in known and count is not None}
+    return FrameSettings(count=count, fps=fps, height=height, width=width, **how)
 
 
 def find(media: Path) -> tuple[dict[str, Path], list[str]]:
@@ -171,7 +178,7 @@ def read(path: Path, settings: FrameSettings, *, most: int) -> Video:
     if index.truncated:
         raise MediaError(f"cut off: it ends at {index.duration_s:.3f} s", reason="truncated", where=path)
     fps = round(float(index.rate), 6)
-    indices = settings.indices(len(index.display), fps)
+    indices = settings.indices(len(index.display), fps, path.name)
     if len(indices) > most:
         problem = f"{len(indices)} frames would be shown of its {index.duration_s:.0f} s, {most} fit the model"
         raise MediaError(problem, reason="too_long", where=path)

@@ -59,7 +59,7 @@ def convert(sources: Sequence[Path], folder: Path) -> list[str]:
     tensors: dict[str, torch.Tensor] = {}
     left_out: list[str] = []
     for source in sources:
-        found, others = _weights(_load(source), source)
+        found, others = _weights(load(source), source)
         twice = sorted(tensors.keys() & found.keys())
         if twice:
             raise InputError(f"{twice[0]} is in two files", where=source, fix="leave one set of weights in the folder")
@@ -81,10 +81,15 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         InputError: the file is damaged, asks for code, or holds no weights.
     """
-    return _weights(_load(path), path)[0]
+    return _weights(load(path), path)[0]
 
 
-def _load(path: Path) -> Any:
+def load(path: Path) -> Any:
+    """Opens a pickled file, as far as it is tensors and plain values.
+
+    Raises:
+        InputError: the file is damaged or asks for code.
+    """
     with torch.serialization.safe_globals(_HARMLESS):
         try:
             # Files of before 2020 are no archives and cannot be mapped: they are read whole.

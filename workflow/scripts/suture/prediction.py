@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+
 from suture.closed_set import Chooser, ClosedSet
 from suture.config.generation import Generation
 from suture.errors import InputError
@@ -109,6 +111,22 @@ def draw_seed(generation: Generation, sample: Sample, turn: int) -> int:
     """Returns the seed of one answer's draws."""
     text = f"{generation.seed}\n{sample.id}\n{turn}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+
+
+def still(shown: Callable[[str], Video | Features | None]) -> Callable[[str], Video]:
+    """Returns what shows of each clip its first frame alone, as often as it has frames: nothing of it moves.
+
+    Raises:
+        InputError: when it is called, on features: they are not of single frames.
+    """
+
+    def frozen(clip: str) -> Video:
+        video = shown(clip)
+        if not isinstance(video, Video):
+            raise InputError("features cannot be made to stand still", fix="give frames")
+        return Video(frames=np.repeat(video.frames[:1], len(video.frames), axis=0), frame_seconds=video.frame_seconds)
+
+    return frozen
 
 
 def shuffled_clips(samples: Sequence[Sample]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -99,9 +100,16 @@ def mode_of(options: Train) -> Mode:
     return options.adapter or "full"
 
 
-def other_mode(options: Train) -> Mode:
-    """Returns the way of training that a run is compared with: full training, or for that LoRA."""
-    return "full" if options.adapter else "lora"
+def other_modes(options: Train, family: Mapping[str, Any]) -> list[Mode]:
+    """Returns the way of training that a run is compared with: full training, or for that LoRA where there is any.
+
+    Args:
+        options: of the run.
+        family: the constants of its module.
+    """
+    if options.adapter:
+        return ["full"]
+    return [] if "use_lora" in family.get("REFUSED", {}) else ["lora"]
 
 
 def in_mode(options: Train, mode: Mode, defaults: dict[str, Any]) -> Train:

@@ -41,6 +41,25 @@ findings impression lungs clear pleural effusion pneumothorax cardiomegaly opaci
 radiograph acute cardiopulmonary process mild moderate severe unchanged small large bilateral heart size mediastinal
 """
 
+ULTRASOUND = """
+Identify and describe all anatomical structures visible in the image. Anatomical Structures Identification:
+Determine the orientation of the fetus based on the image (e.g., head up/down, front/back view). Fetal Orientation:
+Assess if the image is taken at a standard diagnostic plane and describe its diagnostic relevance. Plane Evaluation:
+Identify any measurable biometric parameters (e.g., femur length, head circumference) from the image. Biometric
+Estimate the gestational age of the fetus based on the visible features. Gestational Age: weeks measurements
+Assess the quality of the ultrasound image, mentioning any factors that might affect its interpretation (e.g.,
+clarity, artifacts). Image Quality: good medium low image quality
+Determine whether the observed structures appear normal or identify any visible abnormalities or concerns.
+Normality / Abnormality: normal abnormal hyperechoic focus
+Provide any relevant clinical recommendations or suggested next steps based on your interpretation. Clinical
+Recommendations: prenatal routine monitoring complete anomaly scan follow up repeat with a better view
+cephalic breech transverse oblique longitudinal sagittal coronal presentation fetal head to the right left plane
+view measurable diameter circumference thickness dimensions length cardiac chamber aortic heart aorta liver stomach
+spine skull thalami falx cerebri choroid plexus umbilical vein lung rib femur thigh muscle skin facial profile
+nuchal translucency nasal bone trans-abdominal trans-thalamic mid-sagittal 4-chamber
+"""
+"""Words of obstetric ultrasound, for models that hear its long questions: a word is a token, not its letters."""
+
 
 def _phrases(text: str) -> list[str]:
     # Answers start lower or upper, at a line's start or after a blank: each form becomes a token.
@@ -52,12 +71,13 @@ def _phrases(text: str) -> list[str]:
     return forms
 
 
-def build(special_tokens: Sequence[str], *, more: str = "") -> Any:
+def build(special_tokens: Sequence[str], *, more: str = "", domain: str = "") -> Any:
     """Trains the tokenizer: no randomness, the same merges each time.
 
     Args:
         special_tokens: tokens of the model's own, with the ids 0, 1, 2, ...
         more: words of the family's chat template.
+        domain: lines of a domain's own, beside :data:`TEXT`.
 
     Returns:
         A ``tokenizers.Tokenizer``.
@@ -74,5 +94,5 @@ def build(special_tokens: Sequence[str], *, more: str = "") -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_phrases(TEXT) + more.split(), trainer)
+    tokenizer.train_from_iterator(_phrases(TEXT + domain) + more.split(), trainer)
     return tokenizer

@@ -19,16 +19,20 @@ _OF_TRAINING = ["training_args.bin", "optimizer*", "scheduler*", "scaler*", "rng
 _OTHERS = {"adapter", "onnx", "original", ".git", ".cache"}
 
 
-def fetch(family: str, model: str, revision: str | None, output: Path) -> dict[str, Any]:
+def fetch(
+    family: str, model: str, revision: str | None, output: Path, *, classes: list[str] | None = None
+) -> dict[str, Any]:
     """Brings a base model into a folder of its own.
 
     Args:
         family: name of the model family.
-        model: ``small``, a folder, or a hub id.
+        model: ``small`` or another model that the family builds, a folder, a
+            file that the family reads, or a hub id.
         revision: commit of a hub model, 40 hexadecimal digits.
         output: the folder to write. Files of a folder, or of the hub's cache,
             are linked where the file system allows it, else copied; they are
             not changed. Pickled weights become safetensors.
+        classes: names for the classes of a file's head, where it has one.
 
     Returns:
         What is written to weights.json: where the model is from, the digest of
@@ -38,16 +42,23 @@ def fetch(family: str, model: str, revision: str | None, output: Path) -> dict[s
         InputError: the model is not there, not pinned, or its weights are not
             whole, not harmless or not those of its class.
     """
-    source = "small" if model == "small" else "folder" if Path(model).is_dir() else "hub"
-    folder = None if source == "small" else Path(model) if source == "folder" else hub.cached(model, revision)
+    source = _source(family, model)
+    if classes and source != "file":
+        raise InputError("labels are for the head of a checkpoint file", fix="leave them out")
+    folder = Path(model) if source == "folder" else hub.cached(model, revision) if source == "hub" else None
     libraries.prepare(threads=1)  # not before: it goes offline
     from suture import weights_table
 
     left_out: list[str] = []
     with files.atomic_dir(output) as temporary:
-        if folder is None:
+        taken: dict[str, Any] = {}
+        if source == "small":
             registry.family(family).build_small(temporary)
-        else:
+        elif source == "built":
+            registry.family(family).build(model, temporary)
+        elif source == "file":
+            taken = {"checkpoint": registry.family(family).take_file(Path(model), temporary, classes)}
+        if folder is not None:
             model_folder.check_family(folder, family)
             for path in sorted(folder.rglob("*")) if source == "hub" else ():
                 hub.check(path)
@@ -55,7 +66,7 @@ def fetch(family: str, model: str, revision: str | None, output: Path) -> dict[s
         parameters = model_folder.count_parameters(temporary)
         if not (temporary / "config.json").is_file():
             raise InputError("no config.json in the model folder", where=model, fix="give a Hugging Face model folder")
-        table = weights_table.compare(temporary)
+        table = weights_table.compare(temporary, getattr(registry.family(family), "MODEL", None))
         weights_table.check(table, where=model)
         members = sorted(path for path in temporary.rglob("*") if path.is_file())
         found = {
@@ -68,6 +79,7 @@ def fetch(family: str, model: str, revision: str | None, output: Path) -> dict[s
             "parameters": parameters,
             "tensors": table.to_json(),
             "left_out": left_out,
+            **taken,
             "files": {
                 path.relative_to(temporary).as_posix(): files.sha256_file(path)
                 for path in progress(members, what="digests", unit="file")
@@ -75,6 +87,22 @@ def fetch(family: str, model: str, revision: str | None, output: Path) -> dict[s
         }
         files.write_json(temporary / LIST, found)
     return found
+
+
+def _source(family: str, model: str) -> str:
+    """Says what the name of a model is of: small, built, folder, file or hub."""
+    known = registry.literals("model family", family)
+    if model == "small":
+        return "small"
+    if model in known.get("BUILT", ()):
+        return "built"
+    if Path(model).is_dir():
+        return "folder"
+    if not Path(model).is_file():
+        return "hub"
+    if known.get("ANSWERS", "texts") != "classes":
+        raise InputError("a file; this family's models are folders", where=model, fix="give the folder")
+    return "file"
 
 
 def _take(folder: Path, target: Path) -> list[str]:

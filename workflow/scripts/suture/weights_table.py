@@ -47,15 +47,20 @@ class Table:
         return f"{self.model}: {self.matched} tensors matched, {len(self.tied)} tied{others}"
 
 
-def compare(folder: Path) -> Table:
+def compare(folder: Path, kind: Any = None) -> Table:
     """Loads a model's skeleton, which holds no numbers, from its files: by the library's own rules of names.
+
+    Args:
+        folder: of the model.
+        kind: its class; None: the library's, that config.json names.
 
     Raises:
         InputError: the class is not known, or the files cannot be read.
     """
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        kind = _class_of(config)
+        known = AutoConfig if kind is None else kind.config_class
+        config = known.from_pretrained(folder, trust_remote_code=False)
+        kind = kind or _class_of(config)
         model, report = kind.from_pretrained(
             folder,
             config=config,

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from suture import registry
-from suture.config import variants
+from suture.config import training, variants
 from suture.config.features import refusal
 from suture.config.generation import Generation
 from suture.config.publishing import PushToHub
@@ -23,8 +23,11 @@ from suture.config.scoring import Baseline, Score
 from suture.config.training import with_family_defaults
 from suture.drawing import chests
 from suture.errors import ConfigError
+from suture.frame_draws import Method
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+CHECKPOINT_FILES = (".pth", ".pth.tar", ".pt")
+"""How the names of checkpoint files end: such a name is no hub id, also where the file is yet to come."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -47,11 +50,12 @@ def _named(kind: str, name: str) -> str:
 class Draw(Section):
     """Videos drawn here instead of real ones: demo data without a download."""
 
-    kind: Literal["surgery", "annotations", "ultrasound", "chest"] = Field(
+    kind: Literal["surgery", "annotations", "ultrasound", "endoscopy", "chest"] = Field(
         "surgery",
         description="`surgery`: invented cases in Cataract-1K's file formats. `annotations`: the polygons of the real "
         "annotation files under `annotations`, at their times. `ultrasound`: invented images in FADA's file formats, "
-        "of each of `categories`. `chest`: invented radiographs and reports in MIMIC-CXR's file formats.",
+        "of each of `categories`. `endoscopy`: invented clips in video_folder's layout, whose class is in the motion; "
+        "their cases are named DATASET.PATIENT. `chest`: invented radiographs and reports in MIMIC-CXR's formats.",
     )
     seed: int = Field(7, description="Seed of the drawings; a case is a function of its id, this seed, size and fps.")
     size: int = Field(
@@ -61,11 +65,13 @@ class Draw(Section):
     images: int = Field(
         40, ge=1, le=999, description="With `ultrasound`: images of each category; with `chest`: patients."
     )
+    clips: int = Field(8, ge=1, description="With `endoscopy`: clips of each case.")
 
     @property
     def dataset(self) -> str:
         """The adapter that reads what is drawn."""
-        return {"ultrasound": "fetal_ultrasound", "chest": "mimic_cxr"}.get(self.kind, "cataract1k")
+        others = {"ultrasound": "fetal_ultrasound", "endoscopy": "video_folder", "chest": "mimic_cxr"}
+        return others.get(self.kind, "cataract1k")
 
 
 class Cut(Section):
@@ -152,8 +158,16 @@ class Leaks(Section):
 class Frames(Section):
     """Which frames of a clip a model sees, and their size (`cache_frames`)."""
 
-    count: int | None = Field(None, ge=1, description="Frames a clip, evenly spaced. Give this or `fps`.")
+    count: int | None = Field(None, ge=1, description="Frames a clip. Give this or `fps`.")
     fps: float | None = Field(None, gt=0, description="Frames a second of clip, as the published script samples.")
+    train_sampling: Method = Field(
+        "middle",
+        description="With `count`, which frames training sees. `middle`: the middle of each of `count` equal parts. "
+        "`uniform`: from the first frame to the last. Drawn anew each epoch: `random` frames, or in `random_window` "
+        "one of each equal part. With any but `middle` for all three, all frames of a clip are cached.",
+    )
+    val_sampling: Method = Field("middle", description="Which frames validation sees; draws are the same each time.")
+    test_sampling: Method = Field("middle", description="Which frames are seen when the model is scored, and after.")
     height: int = Field(224, ge=28, description="Height of the cached frames, in pixels.")
     width: int = Field(224, ge=28, description="Width of the cached frames, in pixels.")
     decoder: Literal["auto", "decord", "pyav"] = Field(
@@ -171,20 +185,39 @@ class Frames(Section):
     def _one_way(self) -> Frames:
         if (self.count is None) == (self.fps is None):
             raise ValueError("give exactly one of `count` (frames a clip) and `fps` (frames a second)")
+        if self.fps is not None and self.drawn:
+            raise ValueError("`train_sampling`, `val_sampling` and `test_sampling` need `count`, not `fps`")
         return self
+
+    @property
+    def drawn(self) -> bool:
+        """Whether frames are picked when they are used: the cache then holds all of a clip."""
+        return {self.train_sampling, self.val_sampling, self.test_sampling} != {"middle"}
 
     @property
     def key(self) -> str:
         """Name of the cache folder: experiments with equal settings share one cache."""
-        parts = [f"n{self.count}" if self.count is not None else f"fps{self.fps}"]
+        parts = ["all" if self.drawn else f"n{self.count}" if self.count is not None else f"fps{self.fps}"]
         parts += [self.decoder] if self.decoder != "auto" else []
         parts += [f"{self.seconds_per_clip:g}s"] if self.seconds_per_clip != 120 else []
         return f"{'.'.join(parts)}-{self.width}x{self.height}"
 
     @property
-    def sampling(self) -> str:
-        """The sampling as flags of cache_frames.py."""
+    def cached(self) -> str:
+        """The frames that are decoded, as flags of cache_frames.py."""
+        if self.drawn:
+            return "--all"
         return f"--frames {self.count}" if self.count is not None else f"--fps {self.fps}"
+
+    @property
+    def sampling(self) -> str:
+        """The frames that are seen, as flags of train.py."""
+        if not self.drawn:
+            return self.cached
+        splits = ("train", "val", "test")
+        return " ".join(
+            [f"--frames {self.count}", *(f"--{s}-sampling {getattr(self, f'{s}_sampling')}" for s in splits)]
+        )
 
     @property
     def decoding(self) -> str:
@@ -257,6 +290,10 @@ def _published_generation(family: str, known: dict[str, Any]) -> dict[str, Any]:
     return dict(found)
 
 
+def _default(name: str) -> Any:
+    return Generation.model_fields[name].default
+
+
 class Experiment(Section):
     """One trained and scored model."""
 
@@ -280,6 +317,12 @@ class Experiment(Section):
     task: Name = Field(
         "open_vqa", description="What an answer is and how it is scored: a module in `workflow/scripts/suture/tasks/`."
     )
+    labels: list[str] | None = Field(
+        None,
+        min_length=2,
+        description="Classifiers: the classes in their official order; of two the second is the one looked for. "
+        "Default: the answers in training, sorted.",
+    )
     frames: Frames = Field(description="Frames the model sees.")
     cache_features: bool = Field(
         False,
@@ -293,7 +336,8 @@ class Experiment(Section):
     baselines: list[Baseline] = Field(
         ["shuffled", "zero_shot", "metadata"],
         description="What its numbers stand beside, with the majority answer and the gold answers' own score. `blind`: "
-        "the family trained as long on the questions without videos. `shuffled`: the model shown other clips. "
+        "the family trained as long on the questions without videos. `shuffled`: the model shown other clips. `still`: "
+        "shown one frame of each clip, repeated. Classifiers have still in place of zero_shot by default. "
         "`zero_shot`: its base model. `metadata`: what case, clip length, file size and question tell.",
     )
     seeds: list[int] | None = Field(
@@ -324,6 +368,8 @@ class Experiment(Section):
         if raw.get("family") not in registry.names("model family"):
             return raw
         known = registry.literals("model family", raw["family"])
+        if known.get("ANSWERS", "texts") == "classes":
+            raw = {"baselines": ["shuffled", "still", "metadata"], **raw}
         made = {**raw, "train": with_family_defaults(raw["train"], known.get("TRAIN_DEFAULTS", {}))}
         asked = raw.get("predict")
         if isinstance(asked, dict) and asked.get("settings") == "published":
@@ -346,14 +392,54 @@ class Experiment(Section):
             if self.model != "small" or self.revision:
                 raise ValueError(f"`init_from` names the base model: leave out model: {self.model}")
             return self
+        built = registry.literals("model family", self.family).get("BUILT", ())
+        local = self.model in ("small", *built) or Path(self.model).exists() or self.model.endswith(CHECKPOINT_FILES)
         # A path that begins so is no hub id, also where the folder is yet to be made.
-        local = self.model == "small" or Path(self.model).is_dir() or self.model.startswith(("./", "/"))
+        local = local or self.model.startswith(("./", "/"))
         if local and self.revision:
-            raise ValueError("`revision` is of a hub model; leave it out for `small` and for a folder")
+            raise ValueError("`revision` is of a hub model; leave it out for what is built, a file and a folder")
         if not local and not self.revision:
             raise ValueError(
                 f"model {self.model!r} is neither `small` nor a folder; a hub model needs its commit:  revision: ..."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _what_selects_is_not_scored(self) -> Experiment:
+        selecting = [name for name in ("keep_best", "early_stopping_patience") if getattr(self.train, name)]
+        if selecting and self.predict.split == "val":
+            raise ValueError(
+                f"`{selecting[0]}` chooses weights by the validation data, and `predict.split: val` would score them "
+                "there: leave one of the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _family_can_be_trained_so(self) -> Experiment:
+        family = registry.literals("model family", self.family)
+        if reason := training.refusal(self.train, family):
+            raise ValueError(f"train of {self.family}: {reason}")
+        if family.get("ANSWERS", "texts") == "texts" and self.labels is not None:
+            raise ValueError("`labels` are of classifiers, and this family answers in words")
+        idle = [name for name in Generation.model_fields if getattr(self.predict, name) != _default(name)]
+        if family.get("ANSWERS", "texts") == "classes" and idle:
+            raise ValueError(f"`predict.{idle[0]}` would do nothing: {self.family} says one of its classes")
+        if family.get("ANSWERS", "texts") == "classes":
+            if self.predict.choices:
+                raise ValueError(f"`predict.choices` would do nothing: {self.family} says one of its classes")
+            if "blind" in self.baselines:
+                raise ValueError("baselines: blind: without a video a classifier can say the commonest class alone")
+            if "zero_shot" in self.baselines and self.init_from is None:
+                raise ValueError("baselines: zero_shot: the base model does not know the classes; leave it out")
+        if self.train.aug_step_size is not None and self.frames.train_sampling == "middle":
+            raise ValueError("`aug_step_size` needs frames.train_sampling uniform, random or random_window")
+        if self.train.aug_step_size is not None and self.train.epochs is not None:
+            raise ValueError(
+                "with `aug_step_size` an epoch is as long as the clips are: count its clips with "
+                "sample_frames.py --root ... --aug-step-size ..., and give train.max_steps in place of train.epochs"
+            )
+        if self.cache_features and self.frames.drawn:
+            raise ValueError("`cache_features` needs the same frames each time: leave out frames.*_sampling")
         return self
 
     @model_validator(mode="after")
@@ -372,7 +458,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _is_compared_with_another(self) -> Experiment:
-        if self.train.blind and (useless := {"blind", "shuffled"} & set(self.baselines)):
+        if self.train.blind and (useless := {"blind", "shuffled", "still"} & set(self.baselines)):
             raise ValueError(f"baselines: {', '.join(sorted(useless))} of a blind model is itself; leave it out")
         return self
 
@@ -520,7 +606,7 @@ class Config(Section):
             if self.annotations is not None:
                 raise ValueError("`draw` makes its own annotations: leave out `annotations`")
             self.cases = self.cases or chests.case_ids(self.draw.images)
-        elif self.draw is not None and self.draw.kind == "surgery":
+        elif self.draw is not None and self.draw.kind != "annotations":
             if not self.cases:
                 raise ValueError("`draw` needs the names of its cases: for example cases: [case_9001, case_9002]")
             if self.annotations is not None:
@@ -576,7 +662,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _has_questions(self) -> Config:
         shares = dict(zip(("train", "val", "test"), self.split.fractions, strict=True))
-        listed = self.split.folds or self.split.official_folds or self.split.assign
+        listed = self.split.folds or self.split.official_folds or self.split.assign or self.split.official
         for name, one in self.experiments.items():
             if not listed and shares[one.predict.split] == 0:
                 raise ValueError(

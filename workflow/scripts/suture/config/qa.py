@@ -115,11 +115,15 @@ class QA(BaseModel):
         """The files of corrections, in the order given."""
         return [self.corrections] if isinstance(self.corrections, str) else self.corrections or []
 
+    def _is_changed(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
     @model_validator(mode="after")
     def _existing_goes_with_its_backend(self) -> QA:
         if (self.backend == "existing") != (self.existing is not None):
             raise ValueError("`existing: FILE` and `backend: existing` go together: give both or neither")
-        unused = self.model_fields_set & {"kinds", "wordings", "first_wording"}
+        # A default that is written out, as in config.resolved.yaml, says nothing.
+        unused = {name for name in ("kinds", "wordings", "first_wording") if self._is_changed(name)}
         if self.backend in ("annotation", "existing") and unused:
             raise ValueError(
                 f"{' and '.join(sorted(unused))} would be ignored: only backend: template and language models "

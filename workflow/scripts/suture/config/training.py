@@ -23,6 +23,16 @@ OF_ADAPTERS = (
 
 TOWERS = ("vision", "projector", "language")
 
+# These do nothing where answers are texts.
+OF_CLASSIFIERS = ("loss_function", "focal_gamma", "focal_alpha", "class_weights", "n_last_blocks", "best_metric")
+
+# Of these, what does nothing where that is not chosen.
+OF_FOCAL_LOSS = ("focal_gamma", "focal_alpha")
+
+BestMetric = Literal[
+    "loss", "acc", "f1_macro", "f1_weighted", "f1", "sensitivity", "specificity", "auroc", "auprc", "combined"
+]
+
 
 class Train(BaseModel):
     """Options of one training run. Names are the published scripts' where those had one."""
@@ -40,6 +50,14 @@ class Train(BaseModel):
     batch_size: int = Field(4, ge=1, description="Samples a forward pass.")
     gradient_accumulation_steps: int = Field(8, ge=1, description="Forward passes an optimiser step.")
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
+    learning_rate_per: int | None = Field(
+        None,
+        ge=1,
+        description="Samples a step that the learning rates are meant for: with another number of them the rates "
+        "are scaled in proportion.",
+    )
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD: share of the step before that is kept.")
     vision_learning_rate: float | None = Field(
         None, gt=0, description="Peak learning rate of the vision tower; default: `learning_rate`."
     )
@@ -60,9 +78,30 @@ class Train(BaseModel):
         "cosine", description="Learning-rate schedule over `max_steps`."
     )
     warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of `max_steps` spent warming up.")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay.")
     adam_beta2: float = Field(0.999, gt=0, lt=1, description="AdamW second moment decay.")
-    max_grad_norm: float = Field(0.3, gt=0, description="Gradient clipping.")
+    max_grad_norm: float = Field(0.3, ge=0, description="Gradient clipping; 0: none.")
+    loss_function: Literal["cross_entropy", "focal_loss"] = Field(
+        "cross_entropy", description="Classifiers: what is minimised."
+    )
+    focal_gamma: float = Field(
+        2.0, ge=0, description="Focal loss: how much less the sure ones count; 0 is cross-entropy."
+    )
+    focal_alpha: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Focal loss, two classes: weight of the second one, the first has 1 - focal_alpha; default: "
+        "neither is weighted.",
+    )
+    class_weights: str | None = Field(
+        None,
+        description="Classifiers: weight of each class in the loss: `balanced`, by their numbers in training, or "
+        "numbers as in 1,2.5.",
+    )
+    n_last_blocks: int | None = Field(
+        None, ge=1, description="Classifiers: train head and last blocks of the backbone only; default: all of it."
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field("bf16", description="Arithmetic of the forward pass.")
     use_lora: bool = Field(False, description="Train low-rank adapters (LoRA) of the frozen base, not all its weights.")
     use_qlora: bool = Field(
@@ -105,6 +144,13 @@ class Train(BaseModel):
         False, description="Compute activations again in the backward pass: less memory, more time."
     )
     augment: bool = Field(False, description="Mirror, shift, reverse and add noise to training frames, by seeded draw.")
+    aug_step_size: int | None = Field(
+        None,
+        ge=1,
+        description="With drawn frames: also train on other frames of each clip in every epoch, each such round after "
+        "the first moving on by so many; default: no such rounds.",
+    )
+    max_aug_rounds: int | None = Field(None, ge=1, description="Highest number of such a round; default: by method.")
     shuffle_turns: bool = Field(False, description="Ask a clip's questions in a seeded random order in training.")
     blind: bool = Field(
         False,
@@ -116,10 +162,15 @@ class Train(BaseModel):
         None, ge=1, description="Steps between validation losses; default: one, after the last step."
     )
     early_stopping_patience: int | None = Field(
-        None, ge=1, description="Stop when the validation loss was not lower for so many evaluations."
+        None, ge=1, description="Stop when `best_metric` was not better for so many evaluations."
     )
     keep_best: bool = Field(
-        False, description="Export the weights with the lowest validation loss instead of the last ones."
+        False, description="Export the weights with the best `best_metric` instead of the last ones."
+    )
+    best_metric: BestMetric = Field(
+        "loss",
+        description="What of the validation data says which weights are best: `loss`, or of classifiers a metric; "
+        "`combined` is the published Endo-FM score.",
     )
     plateau_steps: int | None = Field(
         None,
@@ -141,9 +192,10 @@ class Train(BaseModel):
         return "qlora" if self.use_qlora else "lora" if self.use_lora else None
 
     def learning_rate_of(self, tower: str) -> float:
-        """The peak learning rate of a tower: its own, or the general one."""
+        """The peak learning rate of a tower: its own or the general one, scaled as ``learning_rate_per`` says."""
         own: float | None = getattr(self, f"{tower}_learning_rate", None)
-        return self.learning_rate if own is None else own
+        rate = self.learning_rate if own is None else own
+        return rate if self.learning_rate_per is None else rate * self.samples_per_step / self.learning_rate_per
 
     @property
     def frozen(self) -> tuple[str, ...]:
@@ -156,7 +208,7 @@ class Train(BaseModel):
     def _nothing_is_ignored(self) -> Train:
         if self.use_lora and self.use_qlora:
             raise ValueError("`use_qlora` is LoRA on a 4-bit base: give it or `use_lora`, not both")
-        changed = [name for name in OF_ADAPTERS if getattr(self, name) != type(self).model_fields[name].default]
+        changed = self.changed(OF_ADAPTERS)
         if changed and self.adapter is None:
             raise ValueError(
                 f"{_named(changed)} would do nothing: add use_lora: true or use_qlora: true, or leave it out"
@@ -173,9 +225,46 @@ class Train(BaseModel):
             raise ValueError("`mm_use_im_start_end` would do nothing: add tune_mm_mlp_adapter: true, or leave it out")
         if self.mm_use_im_start_end and self.weight_decay:
             raise ValueError("`weight_decay` with `mm_use_im_start_end` would shrink the rows of all other tokens")
+        if self.freeze_vision and self.n_last_blocks is not None:
+            raise ValueError("`n_last_blocks` would do nothing: freeze_vision leaves all blocks as they are")
         if len(self.frozen) == len(TOWERS):
             raise ValueError("all three towers are frozen: nothing would be trained")
         return self
+
+    @model_validator(mode="after")
+    def _each_belongs_to_what_is_chosen(self) -> Train:
+        for names, chosen, needed in (
+            (OF_FOCAL_LOSS, self.loss_function == "focal_loss", "loss_function: focal_loss"),
+            (("momentum",), self.optimizer == "sgd", "optimizer: sgd"),
+            (("adam_beta2",), self.optimizer == "adamw", "optimizer: adamw"),
+            (("max_aug_rounds",), self.aug_step_size is not None, "aug_step_size: 16"),
+            (("best_metric",), bool(self.keep_best or self.early_stopping_patience), "keep_best: true"),
+        ):
+            if changed := [] if chosen else self.changed(names):
+                raise ValueError(f"{_named(changed)} would do nothing: add {needed}, or leave it out")
+        if self.class_weights not in (None, "balanced"):
+            try:
+                weights = self.numbers_of_classes()
+            except ValueError as error:
+                raise ValueError(f"class_weights {self.class_weights!r}: balanced, or numbers as in 1,2.5") from error
+            if not weights or not all(0 < weight < float("inf") for weight in weights):
+                raise ValueError(f"class_weights {self.class_weights!r}: each must be above 0")
+        return self
+
+    def changed(self, names: Iterable[str]) -> list[str]:
+        """Returns those of some options that are not at their general default."""
+        return [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+
+    def numbers_of_classes(self) -> list[float]:
+        """Returns the numbers given as ``class_weights``; none where there are no numbers."""
+        if self.class_weights in (None, "balanced"):
+            return []
+        return [float(part) for part in str(self.class_weights).split(",")]
+
+    @property
+    def samples_per_step(self) -> int:
+        """Samples an optimiser step."""
+        return self.batch_size * self.gradient_accumulation_steps
 
     @model_validator(mode="after")
     def _learning_rates_have_a_tower(self) -> Train:
@@ -264,6 +353,26 @@ def with_family_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) 
     if not {**kept, **given}.get("use_qlora"):
         kept.pop("bits", None)
     merged = {**kept, **given}
+    useless: set[str] = set()
     if not (merged.get("use_lora") or merged.get("use_qlora")):
-        merged = {name: value for name, value in merged.items() if name in given or name not in OF_ADAPTERS}
-    return merged
+        useless |= set(OF_ADAPTERS)
+    if merged.get("loss_function") != "focal_loss":
+        useless |= set(OF_FOCAL_LOSS)
+    if merged.get("optimizer") != "sgd":
+        useless.add("momentum")
+    return {name: value for name, value in merged.items() if name in given or name not in useless}
+
+
+def refusal(options: Train, family: Mapping[str, Any]) -> str | None:
+    """Says why a family cannot be trained with some options, or None where it can.
+
+    Args:
+        options: what is asked for.
+        family: the constants of its module: ``ANSWERS`` is ``texts`` or
+            ``classes``, ``REFUSED`` gives the reason for each option that the
+            family has no use for.
+    """
+    if family.get("ANSWERS", "texts") == "texts" and (found := options.changed(OF_CLASSIFIERS)):
+        return f"{_named(found)} would do nothing: it is of classifiers, and this family answers in words"
+    refused: Mapping[str, str] = family.get("REFUSED", {})
+    return next((f"`{name}`: {refused[name]}" for name in options.changed(refused)), None)

@@ -3,7 +3,7 @@
 An experiment with ``seeds`` or ``folds`` is one experiment for each of them,
 named ``NAME.seed-42``, ``NAME.fold-0`` or ``NAME.seed-42.fold-0``. Beside an
 experiment, a baseline that answers questions is asked them under the name
-``NAME.blind``, ``NAME.shuffled`` or ``NAME.zero_shot``.
+``NAME.blind``, ``NAME.shuffled``, ``NAME.still`` or ``NAME.zero_shot``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from suture.config.scoring import ANSWERING
+from suture.config.scoring import ANSWERING, Baseline
 
 if TYPE_CHECKING:
     from suture.config.model import Config, Experiment
@@ -39,7 +39,7 @@ class Asked:
     of: str
     experiment: Experiment
     model: str
-    video: Literal["real", "shuffled", "none"] = "real"
+    video: Literal["real", "shuffled", "still", "none"] = "real"
 
 
 def repeats(config: Config) -> dict[str, list[str]]:
@@ -137,9 +137,9 @@ def asked(experiments: Mapping[str, Experiment]) -> dict[str, Asked]:
     return found
 
 
-def _baseline(name: str, one: Experiment, baseline: str) -> Asked:
-    if baseline == "shuffled":
-        return Asked(of=name, experiment=one, model=name, video="shuffled")
+def _baseline(name: str, one: Experiment, baseline: Baseline) -> Asked:
+    if baseline in ("shuffled", "still"):
+        return Asked(of=name, experiment=one, model=name, video=baseline)
     if baseline == "zero_shot":
         base = one.init_from or f"base/{one.base_key}"
         return Asked(of=name, experiment=one, model=base, video="none" if one.train.blind else "real")

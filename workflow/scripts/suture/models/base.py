@@ -63,7 +63,7 @@ class Example:
 class Reply:
     """What a model said. ``truncated``: it had not ended within its budget of tokens.
 
-    ``scores``: of all choices, where it was one of a closed set.
+    ``scores``: of all choices, where it was one of a closed set, or of the classes of a classifier.
     """
 
     text: str
@@ -74,12 +74,17 @@ class Reply:
 class VideoModel(Protocol):
     """A loaded model with its processor.
 
+    :class:`suture.vision_language.VisionLanguageModel` is the start of those
+    that answer in words, :class:`suture.classifier.VideoClassifier` of those
+    whose answer is one of a list of classes.
+
     ``language_model`` is the name of the module in ``model`` that is the
     language model: what adapters are for, and the only part ever quantised.
     ``towers`` divides the parameters: names of modules for ``vision``,
-    ``projector`` and ``language``. The longest name that fits decides, and
-    each parameter belongs to one tower. ``unused`` are modules that the loss
-    on a video's answers never reaches: they are not trained.
+    ``projector`` and ``language``, or ``vision`` and ``head``. The longest name
+    that fits decides, and each parameter belongs to one tower. ``unused`` are
+    modules and parameters that are not trained: the loss on a video's answers
+    never reaches them, or the options leave them as they are.
     """
 
     model: PreTrainedModel
@@ -172,6 +177,17 @@ class Family(Protocol):
     TRAIN_DEFAULTS: Mapping[str, bool | int | float | str]
     """The published defaults of training options, where they are not the general ones. A literal: it is read
     without an import."""
+
+    ANSWERS: str
+    """``texts``, also where it is not said, or ``classes``. A literal, as these, which a family may have:
+
+    - ``REFUSED``: for each training option that the family has no use for, the reason;
+    - ``BUILT``: names of models that its function ``build(name, folder)`` saves with random weights;
+    - ``REMADE``: tensors whose shape follows from the run, not from the base.
+
+    Where a family's weights come as files that the library cannot read,
+    ``take_file(path, folder, classes)`` makes a model folder of one. A family
+    with a model class of its own names it: ``MODEL``."""
 
     def build_small(self, folder: Path) -> None:
         """Saves a small model with random weights and its processor, the same bytes each time."""

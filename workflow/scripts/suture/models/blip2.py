@@ -115,7 +115,7 @@ def build_small(folder: Path) -> None:
 
     Its tower sees 56x56 pixels and its Q-Former asks 8 queries. The bytes are the same each time on one machine type.
     """
-    backend = small_tokenizer.build(SPECIAL, more="Question: Answer:")
+    backend = small_tokenizer.build(SPECIAL, more="Question: Answer:", domain=small_tokenizer.ULTRASOUND)
     ids = {token: backend.token_to_id(token) for token in SPECIAL}
     # Like the published tokenizer it opens a text by itself, which the template does too.
     backend.post_processor = TemplateProcessing(single=f"{START} $A", special_tokens=[(START, ids[START])])

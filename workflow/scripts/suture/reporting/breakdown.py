@@ -12,6 +12,8 @@ from suture.reporting.verdict import label, leading_keys
 MOST_CLASSES = 20
 """Above so many classes a matrix is no picture: only its most frequent mistakes are shown."""
 MISTAKES = 5
+MOST_CURVES = 6
+"""Classes whose curves are drawn, the first of them; metrics.json has all."""
 MOST_GROUPS = 24
 """Groups drawn of one property, the worst of them; the tables have all."""
 
@@ -71,12 +73,22 @@ class Bin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curves:
+    """ROC and precision-recall curve of one class as points of SVG polylines, 100 wide, 100 high, y downwards."""
+
+    name: str
+    roc: str
+    precision_recall: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """Everything that the page takes apart of one experiment."""
 
     breakdowns: tuple[Breakdown, ...]
     matrix: Matrix | None
     calibration: tuple[Bin, ...]
+    curves: tuple[Curves, ...]
 
 
 def take_apart(entry: Mapping[str, Any], cases: Sequence[CaseScore], *, judged: bool, with_words: bool) -> Parts:
@@ -105,6 +117,7 @@ def take_apart(entry: Mapping[str, Any], cases: Sequence[CaseScore], *, judged: 
         breakdowns=tuple(breakdowns),
         matrix=_matrix(tables["confusion"]) if with_words and tables.get("confusion") else None,
         calibration=_bins(tables.get("calibration") or ()),
+        curves=_curves(tables.get("curves") or {}) if with_words else (),
     )
 
 
@@ -170,3 +183,27 @@ def _bins(rows: Sequence[Mapping[str, Any]]) -> tuple[Bin, ...]:
         )
         for row in rows
     )
+
+
+def _curves(points: Mapping[str, Sequence[Sequence[float]]]) -> tuple[Curves, ...]:
+    """Draws rows of (threshold, false positive rate, true positive rate, precision), from the highest threshold on."""
+    return tuple(
+        Curves(
+            name=name,
+            roc=_polyline([(0.0, 0.0), *((alarms, hits) for _, alarms, hits, _ in rows)]),
+            # Average precision is the area under steps: a precision holds for the recall that it adds.
+            precision_recall=_polyline(
+                [
+                    point
+                    for before, (_, _, hits, precision) in zip([0.0, *(row[2] for row in rows)], rows, strict=False)
+                    for point in ((before, precision), (hits, precision))
+                ]
+            ),
+        )
+        for name, rows in list(points.items())[:MOST_CURVES]
+        if rows
+    )
+
+
+def _polyline(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{100 * x:.2f},{100 * (1 - y):.2f}" for x, y in points)

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from suture.reporting import breakdown, plots, verdict
+from suture.reporting import breakdown, by_question, plots, verdict
 from suture.reporting.dag import Drawing
 from suture.reporting.inputs import LeftOut, Series, Settings
 from suture.reporting.jobs import Jobs
@@ -32,7 +32,7 @@ class Page:
 
     ``private``: the data are credentialed and the page is for those who may see
     them. ``cases`` has each experiment's scores by case. ``thinned`` strips have
-    fewer frames than others, ``full`` found no room.
+    fewer frames than others, ``full`` found no room. ``sampling`` are the numbers of the sampling dashboard.
     """
 
     run: str
@@ -52,6 +52,7 @@ class Page:
     jobs: Jobs | None
     quality: Quality | None
     review: Reviewed | None
+    sampling: Sequence[Mapping[str, Any]]
 
     @property
     def named(self) -> bool:
@@ -118,6 +119,7 @@ def render(page: Page) -> str:
             name: breakdown.take_apart(entry, page.cases.get(name, ()), judged=is_judged(entry), with_words=page.named)
             for name, entry in experiments.items()
         },
+        by_question=by_question.compile_questions(experiments),
         curves={name: plots.plot(series) for name, series in sorted(page.losses.items())},
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
     )

@@ -16,7 +16,11 @@ BLIND = {
 }
 """Baselines that have not seen the video in question, with the words of the legend."""
 
-OTHER = {"zero_shot": "the base model before training", "ceiling": "the most the measure can reach"}
+OTHER = {
+    "still": "the model shown one frame of each clip, repeated",
+    "zero_shot": "the base model before training",
+    "ceiling": "the most the measure can reach",
+}
 """What else a number is drawn beside: it decides nothing."""
 
 LEADING = ("acc", "acc@*", "phase_f1_macro", "set_f1@*", "f1_macro", "mAP@official", "ap_macro", "auroc*", "auprc*")
@@ -24,8 +28,19 @@ LEADING = ("acc", "acc@*", "phase_f1_macro", "set_f1@*", "f1_macro", "mAP@offici
 
 OF_TEXTS = ("bertscore", "rouge_l", "bleu_4")
 
-NO_RACE = ("ece", "sensitivity", "specificity")
+NO_RACE = frozenset({"ece", "sensitivity", "specificity"})
 """Measures of which a higher one is not better, or is bought with another: always saying yes has sensitivity 1."""
+
+OF_ANSWERS = {
+    "relaxed": "part for its kind",
+    "keyword_f1": "F1 of names",
+    "bin": "right or next bin",
+    "tier": "right or next tier",
+    "binary": "told right",
+    "rouge_l": "ROUGE-L",
+    "bertscore": "BERTScore",
+}
+"""Words of measures that a question has of its own, by the first part of their keys."""
 
 FEW_CASES = 10
 
@@ -140,6 +155,18 @@ def leading_keys(metrics: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def own_keys(entry: Mapping[str, Any]) -> list[str]:
+    """Names the measures that a task has for its questions, in their order: of tasks that ask one measure of each."""
+    asked = entry.get("tables", {}).get("questions", ())
+    return [one["key"] for one in asked if one["key"] in entry["metrics"]]
+
+
+def _lines_of(entry: Mapping[str, Any]) -> list[str]:
+    """Chooses an experiment's lines: where each question has a measure of its own, those behind the accuracy."""
+    own = own_keys(entry)
+    return [*(key for key in ("acc",) if key in entry["metrics"]), *own] if own else leading_keys(entry["metrics"])
+
+
 def label(key: str) -> str:
     """Words a measure's key for people: ``acc@phase`` is ``phase``, ``set_f1@anatomy`` is ``anatomy, F1 of names``."""
     name, _, kind = key.partition("@")
@@ -155,7 +182,10 @@ def label(key: str) -> str:
         "bertscore": "BERTScore",
         "rouge_l": "ROUGE-L",
         "bleu_4": "BLEU-4",
+        "primary": "mean over questions",
     }
+    if kind and name in OF_ANSWERS:
+        return f"{kind}: {OF_ANSWERS[name]}"
     return words.get(name, key)
 
 
@@ -166,7 +196,7 @@ def judge(name: str, entry: Mapping[str, Any]) -> Verdict:
     tables, unless it is an accuracy: that must not stand alone unseen.
     """
     lines: list[Line] = []
-    for key in leading_keys(entry["metrics"]):
+    for key in _lines_of(entry):
         marks = _marks(key, entry["baselines"])
         blind = [mark for mark in marks if mark.name in BLIND]
         if not blind and not (key == "acc" or key.startswith("acc@")):
@@ -206,7 +236,7 @@ def weak_keys(entry: Mapping[str, Any]) -> set[str]:
     weak = set()
     for key, estimate in entry["metrics"].items():
         blind = [mark.value for mark in _marks(key, entry["baselines"]) if mark.name in BLIND]
-        if blind and key not in NO_RACE and compare(estimate["low"], max(blind)) is Outcome.FAILS:
+        if blind and key.partition("@")[0] not in NO_RACE and compare(estimate["low"], max(blind)) is Outcome.FAILS:
             weak.add(key)
     return weak
 
@@ -223,7 +253,8 @@ def headline(verdicts: Sequence[Verdict]) -> str:
     if alone == len(measured):
         return f"None of {len(measured)} experiments has a baseline to stand beside."
     if beats == len(measured):
-        return f"All {len(measured)} experiments beat answering without the video on every measure."
+        all_of_them = "Both" if beats == 2 else f"All {beats}"
+        return f"{all_of_them} experiments beat answering without the video on every measure."
     verb = "beats" if beats == 1 else "beat"
     return f"{beats or 'None'} of {len(measured)} experiments {verb} answering without the video on every measure."
 

@@ -72,6 +72,7 @@ class Context:
     ``passed_over`` phrases that are none of them (see
     :mod:`suture.vocabulary`). ``report_scores``: of single reports, by pair of
     texts (see :mod:`suture.report_scores`). ``phases``: the names of all phases.
+    ``published``: also compute what a publisher selected by, where a task knows of it.
     """
 
     labels: tuple[str, ...] = ()
@@ -81,6 +82,7 @@ class Context:
     synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
     passed_over: tuple[str, ...] = ()
     phases: tuple[str, ...] = ()
+    published: bool = False
     bertscore: Likeness | None = None
     report_scores: Mapping[str, ReportScore] = field(default_factory=dict)
 
@@ -143,7 +145,11 @@ class Task(Protocol):
         ...
 
     def tables(self, rows: Sequence[Row], context: Context = NOTHING_MORE) -> dict[str, Any]:
-        """Gives what is no single number, by name: ``confusion``, ``calibration``; plain JSON values."""
+        """Gives what is no single number, by name: ``confusion``, ``calibration``; plain JSON values.
+
+        ``questions``, [{kind, key, question}], names the measure of each question where each has its own: the report
+        draws them beside each other.
+        """
         ...
 
 

@@ -21,7 +21,6 @@ from suture.tasks import closed_vqa
 from suture.tasks.base import NOTHING_MORE, Context, FloatArray, Measure, Missing, Row, units_of
 
 PIPELINE_TAG = "video-classification"
-tables = closed_vqa.tables
 
 _ACC = "share of rows given their class"
 _F1_MACRO = "unweighted mean F1 over the classes that occur, as gold or as prediction (as scikit-learn's macro)"
@@ -63,6 +62,8 @@ def measures(rows: Sequence[Row], n_units: int, context: Context = NOTHING_MORE)
         positive = labels.index(context.positive) if context.positive else 1
         found += _binary(counts, positive, labels[positive])
         found += _ranked_binary(rows, gold, labels, positive, n_units)
+        if context.published:
+            found.append(_combined(counts, 1 - positive, [one for one in found if isinstance(one, Measure)]))
     else:
         found += _against_rest(counts)
         found += _ranked_against_rest(rows, gold, labels, n_units)
@@ -71,6 +72,71 @@ def measures(rows: Sequence[Row], n_units: int, context: Context = NOTHING_MORE)
         return [*found, Missing(key="ece", reason=reason)]
     right = [g == p for g, p in zip(gold, predicted, strict=True)]
     return [*found, calibration.error(rows, calibration.probabilities(rows, labels).max(axis=1), right, n_units)]
+
+
+_COMBINED = {"specificity": 0.35, "sensitivity": 0.3, "f1_weighted": 0.2, "auroc": 0.1, "auprc": 0.05}
+
+
+def _combined(counts: Counts, negative: int, found: Sequence[Measure]) -> Measure | Missing:
+    """Gives ``combined@published``, what eval_finetune_new.py of the Endo-FM fork selects checkpoints by in training.
+
+    It favours specificity, and adds up to a tenth for the first five true negatives. (Its other
+    places weigh otherwise; these are the weights of the training loop.)
+    """
+    parts = {one.key: one for one in found}
+    if absent := [key for key in _COMBINED if key not in parts]:
+        return Missing(key="combined@published", reason=f"it is made of {absent[0]}, which cannot be computed")
+    column = counts.place(negative)
+
+    def combined(weights: FloatArray) -> FloatArray:
+        total: FloatArray = sum(
+            (share * parts[key].statistic(weights) for key, share in _COMBINED.items()), start=np.zeros(len(weights))
+        )
+        hits = np.zeros(len(weights)) if column is None else counts.drawn(weights)[0][:, column]
+        return total * (1 + 0.1 * np.minimum(hits, 5) / 5)
+
+    words = " + ".join(f"{share:g} {key}" for key, share in _COMBINED.items())
+    return counts.measure(
+        "combined@published",
+        f"({words}) times 1 + 0.1 min(true negatives, 5) / 5: what the published Endo-FM fork selects by",
+        combined,
+        bounds=(0.0, 1.1),
+        undefined=_ONE_CLASS,
+    )
+
+
+def tables(rows: Sequence[Row], context: Context = NOTHING_MORE) -> dict[str, Any]:
+    """Gives the confusion matrix, and where there are scores calibration and ``curves``.
+
+    A curve is a list of points [threshold, false positive rate, true positive
+    rate, precision], by class; of two classes the one looked for alone.
+    """
+    made = closed_vqa.tables(rows, context)
+    labels = closed_vqa.labels_of(rows, context)
+    if closed_vqa.why_no_scores(rows, labels):
+        return made
+    chances, gold = calibration.probabilities(rows, labels), [row.answer for row in rows]
+    shown = [context.positive or labels[1]] if len(labels) == 2 else labels
+    made["curves"] = {name: curve(chances[:, labels.index(name)], [one == name for one in gold]) for name in shown}
+    return made
+
+
+def curve(scores: FloatArray, positive: Sequence[bool], most: int = 200) -> list[list[float]]:
+    """Returns the points of a ROC and a precision–recall curve, at most ``most``, from the highest threshold on.
+
+    Rows of equal score are one threshold. A class that all rows have, or none, has no curve.
+    """
+    truth = np.array(positive, dtype=np.float64)
+    if not 0 < truth.sum() < len(truth):
+        return []
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.diff(scores[order], append=-np.inf))
+    hits, alarms = np.cumsum(truth[order])[last], np.cumsum(1 - truth[order])[last]
+    points = np.stack(
+        [scores[order][last], alarms / (1 - truth).sum(), hits / truth.sum(), hits / (hits + alarms)], axis=1
+    )
+    kept = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).round().astype(int))
+    return [[round(float(value), 6) for value in points[at]] for at in kept]
 
 
 def _binary(counts: Counts, positive: int, name: str) -> list[Measure]:

@@ -32,11 +32,16 @@ def may_mirror(turns: Sequence[Turn]) -> bool:
     return not any(turn.kind == "spatial" or _SIDED.search(f"{turn.question} {turn.answer}") for turn in turns)
 
 
-def augment(frames: Frames, random: np.random.Generator, *, mirror: bool) -> Frames:
+def may_reverse(turns: Sequence[Turn]) -> bool:
+    """Tells whether a video played backwards has the same answers: no turn asks for the class of a motion."""
+    return not any(turn.kind == "class" for turn in turns)
+
+
+def augment(frames: Frames, random: np.random.Generator, *, mirror: bool, backwards: bool = True) -> Frames:
     """Draws one variant of a clip.
 
     With probability 1/2 each: mirrored left to right (where ``mirror`` allows
-    it) and played backwards. Always: shifted by up to 4 pixels in 56 with the
+    it) and played backwards (where ``backwards`` does). Always: shifted by up to 4 pixels in 56 with the
     rim repeated, brightened or darkened (gain of standard deviation 0.05), and
     with Gaussian noise of standard deviation :data:`NOISE`.
 
@@ -44,6 +49,7 @@ def augment(frames: Frames, random: np.random.Generator, *, mirror: bool) -> Fra
         frames: uint8 [n, height, width, 3]; not changed.
         random: the only source of chance.
         mirror: whether mirroring keeps the answers true.
+        backwards: whether playing backwards does.
 
     Returns:
         uint8 of the same shape.
@@ -53,7 +59,7 @@ def augment(frames: Frames, random: np.random.Generator, *, mirror: bool) -> Fra
     reach = [max(1, round(SHIFT * side / 56)) for side in frames.shape[1:3]]
     down, across = (int(random.integers(-r, r + 1)) for r in reach)
     gain = 1 + 0.05 * random.standard_normal()
-    order = np.arange(frames.shape[0])[:: -1 if reverse else 1]
+    order = np.arange(frames.shape[0])[:: -1 if reverse and backwards else 1]
     rows = np.clip(np.arange(frames.shape[1]) - down, 0, frames.shape[1] - 1)
     columns = np.clip(np.arange(frames.shape[2]) - across, 0, frames.shape[2] - 1)[:: -1 if flip and mirror else 1]
     moved = frames.take(order, axis=0).take(rows, axis=1).take(columns, axis=2)

@@ -144,7 +144,7 @@ def log_lines(history: list[dict[str, Any]], every: int) -> list[dict[str, Any]]
                 lines.append(line)
                 window = []
         elif "eval_loss" in entry:
-            lines.append({"step": entry["step"], "eval_loss": entry["eval_loss"]})
+            lines.append({name: entry[name] for name in entry if name == "step" or name.startswith("eval_")})
     return lines
 
 

@@ -19,7 +19,8 @@ from suture.features import FeatureCache
 from suture.frames import FrameCache
 from suture.models.base import Example, Features, Video, VideoModel
 from suture.records import Rejection, Sample
-from suture.training.augment import augment, may_mirror
+from suture.sampled_frames import SampledFrames
+from suture.training.augment import augment, may_mirror, may_reverse
 
 # One stream of chance for each use: an option switched on does not move the others.
 _ORDER, _TURNS, _PIXELS = range(3)
@@ -29,8 +30,8 @@ class Unseen(FrameCache):
     """Clips that are there and are not shown: what a blind model learns and answers by."""
 
 
-MediaCache = FrameCache | FeatureCache
-"""Where the videos of samples come from: as pixels, or as what a frozen tower made of them."""
+MediaCache = FrameCache | SampledFrames | FeatureCache
+"""Where videos come from: as pixels, drawn from all of a clip's or not, or as what a frozen tower made of them."""
 
 POOL = 50
 """Batches whose samples are sorted by length together: enough to find like ones, few enough to stay random."""
@@ -91,6 +92,8 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
         augmented: vary frames by :func:`suture.training.augment.augment`.
         shuffle_turns: ask a clip's questions in an order drawn anew each epoch.
         positions: which sample stands where; default: by ``seed`` alone.
+        rounds: of augmentation, one for each sample, in which its frames are drawn; a sample that is seen in several
+            rounds of an epoch stands in ``samples`` as often. Default: 0 for all.
     """
 
     def __init__(
@@ -104,8 +107,10 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
         augmented: bool,
         shuffle_turns: bool,
         positions: Positions | None = None,
+        rounds: Sequence[int] | None = None,
     ) -> None:
         self._samples = list(samples)
+        self._rounds = rounds or [0] * len(self._samples)
         self._model = model
         self._cache = cache
         self._length = length
@@ -120,12 +125,17 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
     def __getitem__(self, position: int) -> Example:
         epoch, index = self._positions(position)
         sample, turns = self._samples[index], list(self._samples[index].turns)
-        video = video_of(self._cache, sample.clip)
+        if isinstance(self._cache, SampledFrames):
+            video: Video | Features | None = self._cache.training_video(
+                sample.clip, epoch=epoch, round_=self._rounds[index]
+            )
+        else:
+            video = video_of(self._cache, sample.clip)
         if self._shuffle_turns:
             np.random.default_rng([self._seed, _TURNS, epoch, index]).shuffle(turns)
         if self._augmented and isinstance(video, Video):
             random = np.random.default_rng([self._seed, _PIXELS, epoch, index])
-            frames = augment(video.frames, random, mirror=may_mirror(turns))
+            frames = augment(video.frames, random, mirror=may_mirror(turns), backwards=may_reverse(turns))
             video = Video(frames=frames, frame_seconds=video.frame_seconds)
         return self._model.encode(turns, video)
 
@@ -152,6 +162,8 @@ def video_of(cache: MediaCache, clip: str) -> Video | Features | None:
         return None
     if isinstance(cache, FeatureCache):
         return cache.features(clip)
+    if isinstance(cache, SampledFrames):
+        return cache.video(clip)
     return Video(frames=cache.frames(clip), frame_seconds=cache.entry(clip).frame_seconds)
 
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast, get_args
 
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
-from suture.config.training import Train
+from suture.classifier import PIXELS, VideoClassifier
+from suture.config.training import BestMetric, Train
 from suture.errors import InputError
 from suture.features import FeatureCache, arithmetic_of, check_frozen
 from suture.models.base import VideoModel
@@ -22,11 +23,16 @@ from suture.training import adapters, checkpoint, towers
 from suture.training.callbacks import Bar, NoneWithoutGradient, OnSave, StopAt, StopInTime, StopOnNaN
 from suture.training.data import MediaCache, Positions, TrainingSet, ValidationSet
 from suture.training.probe import Probe
+from suture.training.run_files import RunFiles
 from suture.training.stopping import StopEarly, best_step, reason_to_stop
 from suture.training.trackers import tracker
+from suture.training.validation import ClassMetrics
 
 # The other way gives no gradient below inputs that need none, as a frozen base's.
 CHECKPOINTING = {"use_reentrant": False}
+
+VALIDATED = get_args(BestMetric)
+"""What is logged of an evaluation, where it is computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +55,8 @@ class Segment:
 class Data:
     """What a run learns from and what its validation loss is taken on, which may be nothing.
 
-    ``lengths`` are the tokens of each training sample, ``shape`` the frames, height and width of the first one.
+    ``lengths`` are the tokens of each training sample, ``shape`` the frames, height and width of the first one,
+    ``rounds`` the round of augmentation in which each is seen; () for none.
     """
 
     train: Sequence[Sample]
@@ -57,6 +64,7 @@ class Data:
     cache: MediaCache
     lengths: Sequence[int]
     shape: tuple[int, int, int]
+    rounds: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +94,21 @@ class Identity:
     job: checkpoint.Identity
 
 
+def classifies(model: VideoModel) -> TypeGuard[VideoClassifier]:
+    """Tells whether a model gives scores of classes, which its evaluations are made of."""
+    return isinstance(model, VideoClassifier)
+
+
 class Loop(Trainer):
     """HF Trainer that asks the family for the loss and keeps clocks out of its history."""
 
     def __init__(self, video_model: VideoModel, options: Train, **kwargs: Any) -> None:
         self._video_model = video_model
         self._options = options
+        metrics = ClassMetrics(video_model.classes, options.best_metric) if classifies(video_model) else None
+        self.class_metrics = metrics
         collate = partial(video_model.collate, pack=True) if options.packing else video_model.collate
-        super().__init__(model=video_model.model, data_collator=collate, **kwargs)
+        super().__init__(model=video_model.model, data_collator=collate, compute_metrics=metrics, **kwargs)
         # The loss is divided by the labels of all batches of a step, so the Trainer counts
         # them and does not divide by the number of batches again.
         self.model_accepts_loss_kwargs = True
@@ -103,6 +118,8 @@ class Loop(Trainer):
         if self.optimizer is None:
             trained: Any = self.model if model is None else model
             kind, settings = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            if self._options.optimizer == "sgd":  # the library's has no momentum
+                kind, settings = torch.optim.SGD, {"lr": settings["lr"], "momentum": self._options.momentum}
             decayed = set(self.get_decay_parameter_names(trained))
             groups = towers.parameter_groups(trained, self._video_model.towers, self._options, decayed)
             self.optimizer = kind(groups, **settings)
@@ -127,10 +144,15 @@ class Loop(Trainer):
             loss: torch.Tensor = self.compute_loss(self._video_model.model, self._prepare_inputs(batch))
         return loss
 
-    def prediction_step(self, model: torch.nn.Module, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
-        """Takes the validation loss only: logits of all rows would not fit in memory."""
+    def prediction_step(self, model: torch.nn.Module, inputs: Any, *_: Any, **__: Any) -> tuple[Any, Any, Any]:
+        """Takes the validation loss, of a classifier with its scores; logits of words would not fit in memory."""
+        batch = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            return self.compute_loss(model, self._prepare_inputs(inputs)).detach().mean(), None, None
+            if not classifies(self._video_model):
+                return self.compute_loss(model, batch).detach().mean(), None, None
+            logits = model(batch[PIXELS])
+            loss = self._video_model.loss_of(logits, batch, None)
+        return loss.detach(), logits.float().log_softmax(dim=1).detach(), batch["labels"]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         """Restores the weights, all of them or none.
@@ -155,9 +177,8 @@ class Loop(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs what is a function of config and data: the history is part of the checkpoint."""
-        kept = {
-            name: value for name, value in logs.items() if name in ("loss", "grad_norm", "learning_rate", "eval_loss")
-        }
+        names = {"loss", "grad_norm", "learning_rate", "eval_loss", *(f"eval_{name}" for name in VALIDATED)}
+        kept = {name: value for name, value in logs.items() if name in names}
         if kept:
             super().log(kept)
 
@@ -170,7 +191,7 @@ def arguments(options: Train, segment: Segment, *, evaluate: bool) -> TrainingAr
         per_device_train_batch_size=options.batch_size,
         per_device_eval_batch_size=options.batch_size,
         gradient_accumulation_steps=options.gradient_accumulation_steps,
-        learning_rate=options.learning_rate,
+        learning_rate=options.learning_rate_of("model"),
         lr_scheduler_type=options.lr_scheduler_type,
         warmup_steps=math.ceil(options.warmup_ratio * options.max_steps),
         weight_decay=options.weight_decay,
@@ -279,7 +300,7 @@ def train(
         stop_early = StopEarly(options)
 
         def saved(state: TrainerState) -> None:
-            if options.keep_best and best_step(state.log_history) == state.global_step:
+            if options.keep_best and best_step(state.log_history, options.best_metric) == state.global_step:
                 checkpoint.keep(saved_at(state.global_step), identity.job)
             checkpoint.mark_complete(saved_at(state.global_step), identity.job)
 
@@ -296,6 +317,7 @@ def train(
                 augmented=options.augment,
                 shuffle_turns=options.shuffle_turns,
                 positions=positions,
+                rounds=data.rounds,
             ),
             eval_dataset=ValidationSet(data.val, model, data.cache) if data.val else None,
             callbacks=[
@@ -311,6 +333,8 @@ def train(
             ],
         )
         loop.remove_callback(PrinterCallback)
+        if loop.class_metrics is not None and segment.tracking is not None:
+            loop.add_callback(RunFiles(segment.tracking, options, loop.class_metrics, samples=len(data.train)))
         if options.gradient_checkpointing:
             model.model.activation_checkpointing_enable(activation_checkpointing_kwargs=CHECKPOINTING)
         probe = Probe(model, options, samples=data.train, lengths=data.lengths, cache=data.cache, loss=loop.loss_of)
@@ -324,7 +348,7 @@ def train(
     if early:
         print(f"ended at step {reached} of {options.max_steps}: {early}", flush=True)
     last = saved_at(reached) if saved_at(reached).is_dir() else cast(Path, resume)
-    best = best_step(checkpoint.history(last)) if options.keep_best else None
+    best = best_step(checkpoint.history(last), options.best_metric) if options.keep_best else None
     checkpoint.publish(
         last,
         segment.output,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from suture import machine, model_folder
 from suture.config.training import Train
 from suture.errors import InputError
 from suture.features import arithmetic_of
+from suture.frame_draws import Sampling
 from suture.models.base import VideoModel
 from suture.probing import Memory, Timing
 from suture.training import inputs, loop
@@ -78,7 +80,17 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def measure(family: str, options: Train, files: Files, *, steps: int | None, work_dir: Path, began: float) -> Measured:
+def measure(
+    family: str,
+    options: Train,
+    files: Files,
+    *,
+    steps: int | None,
+    work_dir: Path,
+    began: float,
+    sampling: Sampling | None = None,
+    classes: Sequence[str] | None = None,
+) -> Measured:
     """Measures one way of training.
 
     Args:
@@ -88,6 +100,8 @@ def measure(family: str, options: Train, files: Files, *, steps: int | None, wor
         steps: how many to time; None: only the memory of the longest batch is wanted.
         work_dir: gets a checkpoint.
         began: moment on ``time.monotonic``'s clock at which the process started.
+        sampling: how frames are drawn.
+        classes: of a classifier.
 
     Returns:
         What was found. What does not fit is an answer, not an error.
@@ -108,7 +122,7 @@ def measure(family: str, options: Train, files: Files, *, steps: int | None, wor
         problem = f"weights, gradients and optimiser alone take {in_gib(least)}, there are {in_gib(capacity)}"
         return Measured(**found | {"memory": Memory(bytes=None, at_least=least, problem=problem)})
     try:
-        loaded = inputs.load(family, options, files)
+        loaded = inputs.load(family, options, files, sampling=sampling, classes=classes)
         found["samples"] = len(loaded.train)
         if steps is None:
             return Measured(**found | {"memory": Memory(bytes=_longest(loaded, options))})
@@ -157,7 +171,14 @@ def _steps(
         options.model_copy(update=changes),
         loop.Segment(experiment="probe", until_step=total, resume=None, output=output, work_dir=work_dir / "progress"),
         model=loaded.model,
-        data=loop.Data(train=loaded.train, val=part, cache=loaded.cache, lengths=loaded.lengths, shape=loaded.shape),
+        data=loop.Data(
+            train=loaded.train,
+            val=part,
+            cache=loaded.cache,
+            lengths=loaded.lengths,
+            shape=loaded.shape,
+            rounds=loaded.rounds,
+        ),
         identity=loop.Identity(run={"probe": True}, job={"probe": True}),
         card={"family": "probe"},
         stop=StopInTime(None),

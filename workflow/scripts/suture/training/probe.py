@@ -16,13 +16,13 @@ import torch
 
 from suture.config.training import Train
 from suture.errors import InputError
-from suture.features import PRECISIONS, FeatureCache
-from suture.frames import CachedClip, FrameCache
+from suture.features import PRECISIONS
+from suture.frames import CachedClip
 from suture.models.base import Example, Features, Video, VideoModel
 from suture.records import Sample
 from suture.training import advice
 from suture.training.advice import Step
-from suture.training.data import Unseen
+from suture.training.data import MediaCache, Unseen
 from suture.training.memory import Meter, forget, in_gib, is_out_of_memory, meter, release, unchanged
 
 Loss = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -51,7 +51,7 @@ class Probe:
         *,
         samples: Sequence[Sample],
         lengths: Sequence[int],
-        cache: FrameCache | FeatureCache,
+        cache: MediaCache,
         loss: Loss,
     ) -> None:
         self.model = model

@@ -19,16 +19,20 @@ PLATEAU = 0.001
 History = Sequence[dict[str, Any]]
 
 
-def validation_losses(history: History) -> list[tuple[int, float]]:
-    """Returns (step, validation loss) of each evaluation, in order."""
-    found = {entry["step"]: entry["eval_loss"] for entry in history if "eval_loss" in entry}
+def evaluations(history: History, metric: str = "loss") -> list[tuple[int, float]]:
+    """Returns (step, value of a metric on the validation data) of each evaluation, in order."""
+    found = {entry["step"]: entry[f"eval_{metric}"] for entry in history if f"eval_{metric}" in entry}
     return sorted(found.items())
 
 
-def best_step(history: History) -> int | None:
-    """Returns the step of the lowest validation loss, the first of equal ones; None before any evaluation."""
-    losses = validation_losses(history)
-    return min(losses, key=lambda one: (one[1], one[0]))[0] if losses else None
+def best_step(history: History, metric: str = "loss") -> int | None:
+    """Returns the step of the lowest validation loss or the highest metric, the first of equal ones.
+
+    None before any evaluation.
+    """
+    sign = 1 if metric == "loss" else -1
+    found = evaluations(history, metric)
+    return min(found, key=lambda one: (sign * one[1], one[0]))[0] if found else None
 
 
 def reason_to_stop(history: History, options: Train) -> str | None:
@@ -36,16 +40,18 @@ def reason_to_stop(history: History, options: Train) -> str | None:
 
     Args:
         history: one entry a step, and one an evaluation.
-        options: ``early_stopping_patience`` and ``plateau_steps``.
+        options: ``early_stopping_patience`` with ``best_metric``, and ``plateau_steps``.
     """
-    best = best_step(history)
+    metric = options.best_metric
+    best = best_step(history, metric)
     if options.early_stopping_patience and best is not None:
-        losses_of = dict(validation_losses(history))
-        later = sum(step > best for step in losses_of)
+        value_of = dict(evaluations(history, metric))
+        later = sum(step > best for step in value_of)
         if later >= options.early_stopping_patience:
+            ends = ("lowest", "lower") if metric == "loss" else ("highest", "higher")
             return (
-                f"the validation loss was lowest at step {best} ({losses_of[best]:.4f}) "
-                f"and not lower in the {later} evaluations since"
+                f"the validation {metric} was {ends[0]} at step {best} ({value_of[best]:.4f}) "
+                f"and not {ends[1]} in the {later} evaluations since"
             )
     losses = [entry["loss"] for entry in history if "loss" in entry]
     window = options.plateau_steps
@@ -77,5 +83,5 @@ class StopEarly(TrainerCallback):
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Looks at the validation loss."""
         self._look(state, control)
-        if self._options.keep_best and best_step(state.log_history) == state.global_step:
+        if self._options.keep_best and best_step(state.log_history, self._options.best_metric) == state.global_step:
             control.should_save = True
