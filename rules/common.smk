@@ -331,6 +331,12 @@ def baseline_answers(name):
     return {baseline: f"{RUN}/predictions/{key}.jsonl" for baseline, key in found.items()}
 
 
+def report_scores_of(name):
+    """What models found in an experiment's reports; nothing where none is given, or it writes no reports."""
+    wanted = CONFIG.report_models.paths and ASKED[name].experiment.task == "report"
+    return f"{RUN}/metrics/reports/{name}.jsonl" if wanted else []
+
+
 def baseline_flags(name):
     """The same as flags of score.py."""
     answers = baseline_answers(name)

@@ -129,6 +129,33 @@ rule write_reports:
         " --answers-file-pred {output.pred:q} --answers-file-gt {output.gt:q} > {log:q} 2>&1"
 
 
+# With models that are given by path: an environment of its own, the only one of scoring that needs torch.
+rule measure_reports:
+    input:
+        predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
+        baselines=lambda w: list(baseline_answers(w.experiment).values()),
+        models=[ancient(path) for path in CONFIG.report_models.paths],
+    output:
+        scores=f"{RUN}/metrics/reports/{{experiment}}.jsonl",
+    log:
+        f"{RUN}/logs/measure_reports/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/measure_reports/{{experiment}}.tsv"
+    conda:
+        "../envs/measure_reports.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        options=to_flags(CONFIG.report_models),
+        code=code("measure_reports"),
+    message:
+        "Measuring the reports of {wildcards.experiment}"
+    shell:
+        "exec python workflow/scripts/measure_reports.py --predictions {input.predictions:q} {input.baselines:q}"
+        " {params.options} --output {output.scores:q} > {log:q} 2>&1"
+
+
 rule score:
     input:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
@@ -140,6 +167,7 @@ rule score:
         media=lambda w: clip_folders(CASES) if "metadata" in experiment(w).baselines else [],
         labels=lambda w: experiment(w).predict.choices or [],
         groups=CONFIG.score.groups or [],
+        reports=lambda w: report_scores_of(w.experiment),
     output:
         entry=f"{RUN}/metrics/{{experiment}}.json",
     log:
@@ -158,6 +186,7 @@ rule score:
         baselines=lambda w: baseline_flags(w.experiment),
         metadata=lambda w, input: f"--clips {input.clips} --clips-dir {RUN}/clips" if input.clips else "",
         labels=lambda w, input: f"--labels {shlex.quote(input.labels)}" if input.labels else "",
+        reports=lambda w, input: f"--report-scores {shlex.quote(input.reports)}" if input.reports else "",
         options=to_flags(CONFIG.score),
         names=lambda w: label_flags(w, "--label-names"),
         code=lambda w: code("score", f"suture.tasks.{experiment(w).task}", DATASET_MODULE),
@@ -166,7 +195,8 @@ rule score:
     shell:
         "exec python workflow/scripts/score.py --task {params.task} --predictions {input.predictions:q}"
         " --adapter {params.adapter} --references {input.references:q} --split-info {input.leaks:q}"
-        " --split {params.scored} {params.baselines} {params.metadata} {params.labels} {params.names} {params.options}"
+        " --split {params.scored} {params.baselines} {params.metadata} {params.labels} {params.names} {params.reports}"
+        " {params.options}"
         " --output {output.entry:q} > {log:q} 2>&1"
 
 

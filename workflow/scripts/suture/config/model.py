@@ -491,6 +491,29 @@ class Experiment(Section):
         return f"{self.family}.{name}" + (f".{self.revision[:12]}" if self.revision else "")
 
 
+class ReportModels(Section):
+    """Models that measure reports (`measure_reports`): by path, Suture brings none of them."""
+
+    bertscore: str | None = Field(None, description="Folder of an encoder, for BERTScore.")
+    bertscore_baseline: str | None = Field(
+        None, description="bert-score's file of this encoder's baseline, by which published figures are rescaled."
+    )
+    chexbert: str | None = Field(
+        None, description="Folder with bert-base-uncased's configuration and tokenizer, and chexbert.pth."
+    )
+
+    @model_validator(mode="after")
+    def _is_of_use(self) -> ReportModels:
+        if self.bertscore_baseline and not self.bertscore:
+            raise ValueError("`bertscore_baseline` would do nothing: add bertscore, or leave it out")
+        return self
+
+    @property
+    def paths(self) -> list[str]:
+        """What is read, as far as it is given."""
+        return [path for path in (self.bertscore, self.bertscore_baseline, self.chexbert) if path]
+
+
 class Config(Section):
     """A run: one dataset, its clips, questions and split, and the experiments on it."""
 
@@ -530,6 +553,9 @@ class Config(Section):
         "so that any reader sees the right frames; `copy` stream copies; `link` links to the run's clips.",
     )
     score: Score = Field(default_factory=Score, description="Intervals.")
+    report_models: ReportModels = Field(
+        default_factory=ReportModels, description="Models that measure reports, where the task is `report`."
+    )
     confirm_gpu_hours: float = Field(
         8,
         ge=0,

@@ -103,6 +103,7 @@ class Train(BaseModel):
         None, ge=1, description="Classifiers: train head and last blocks of the backbone only; default: all of it."
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field("bf16", description="Arithmetic of the forward pass.")
+    tf32: bool = Field(False, description="On a GPU: multiply what is left in fp32 with 10 bits of mantissa (TF32).")
     use_lora: bool = Field(False, description="Train low-rank adapters (LoRA) of the frozen base, not all its weights.")
     use_qlora: bool = Field(
         False,

@@ -67,6 +67,7 @@ TRAIN_DEFAULTS = {
     "max_grad_norm": 1.0,
     "gradient_checkpointing": True,
     "precision": "bf16",
+    "tf32": True,
     "logging_steps": 1,
 }
 

@@ -199,6 +199,7 @@ def arguments(options: Train, segment: Segment, *, evaluate: bool) -> TrainingAr
         max_grad_norm=options.max_grad_norm,
         bf16=options.precision == "bf16",
         fp16=options.precision == "fp16",
+        tf32=True if options.tf32 and torch.cuda.is_available() else None,  # the library refuses it elsewhere
         # Said, or the library refuses half precision where it finds no GPU.
         use_cpu=not torch.cuda.is_available(),
         activation_checkpointing=options.gradient_checkpointing,
