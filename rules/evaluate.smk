@@ -11,12 +11,12 @@ rule predict:
         choices=lambda w: experiment(w).predict.choices or [],
     output:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
-    wildcard_constraints:
-        experiment=named(name for name in ASKED if not chunks_of(name)),
     log:
         f"{RUN}/logs/predict/{{experiment}}.log",
     benchmark:
         f"{RUN}/benchmarks/predict/{{experiment}}.tsv"
+    wildcard_constraints:
+        experiment=named(name for name in ASKED if not chunks_of(name)),
     conda:
         "../envs/predict.yaml"
     resources:
@@ -51,13 +51,13 @@ rule predict_chunk:
         choices=lambda w: experiment(w).predict.choices or [],
     output:
         predictions=f"{RUN}/predictions/chunks/{{experiment}}/{{chunk}}.jsonl",
-    wildcard_constraints:
-        experiment=named(name for name in ASKED if chunks_of(name)),
-        chunk=r"\d+",
     log:
         f"{RUN}/logs/predict_chunk/{{experiment}}/{{chunk}}.log",
     benchmark:
         f"{RUN}/benchmarks/predict_chunk/{{experiment}}/{{chunk}}.tsv"
+    wildcard_constraints:
+        experiment=named(name for name in ASKED if chunks_of(name)),
+        chunk=r"\d+",
     conda:
         "../envs/predict_chunk.yaml"
     resources:
@@ -82,15 +82,17 @@ rule predict_chunk:
 
 rule merge_predictions:
     input:
-        chunks=lambda w: expand(f"{RUN}/predictions/chunks/{w.experiment}/{{chunk}}.jsonl", chunk=chunks_of(w.experiment)),
+        chunks=lambda w: expand(
+            f"{RUN}/predictions/chunks/{w.experiment}/{{chunk}}.jsonl", chunk=chunks_of(w.experiment)
+        ),
     output:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
-    wildcard_constraints:
-        experiment=named(name for name in ASKED if chunks_of(name)),
     log:
         f"{RUN}/logs/merge_predictions/{{experiment}}.log",
     benchmark:
         f"{RUN}/benchmarks/merge_predictions/{{experiment}}.tsv"
+    wildcard_constraints:
+        experiment=named(name for name in ASKED if chunks_of(name)),
     conda:
         "../envs/merge_predictions.yaml"
     resources:
