@@ -138,7 +138,8 @@ def _make(
             max_rejected=args.max_rejected,
         )
         order = {sample.id: place for place, sample in enumerate(asked)}
-        records.write(path, sorted(predictions, key=lambda one: order[one.id]))
+        predictions.sort(key=lambda one: order[one.id])
+        records.write(path, predictions)
 
 
 if __name__ == "__main__":

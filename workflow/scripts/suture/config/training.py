@@ -201,7 +201,7 @@ class Train(BaseModel):
     @property
     def frozen(self) -> tuple[str, ...]:
         """The towers that full training leaves as they are; a blind model has no use for those of the video."""
-        unseen = ("vision", "projector") if self.blind and self.adapter is None else ()
+        unseen: tuple[str, ...] = ("vision", "projector") if self.blind and self.adapter is None else ()
         unseen += ("vision", "language") if self.tune_mm_mlp_adapter else ()
         return tuple(tower for tower in TOWERS if tower in unseen or getattr(self, f"freeze_{tower}"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -53,7 +54,7 @@ def write(annotations: Path, pictures: Path, *, images: int, seed: int, size: in
                 dicom = sha256_text(f"{study.id}/{view}")[:16]
                 target = pictures / folder / f"{dicom}.png"
                 target.parent.mkdir(parents=True, exist_ok=True)
-                drawn = radiograph.draw(study.chest, dicom, seed, size, lateral=view == "LATERAL")
+                drawn = radiograph.draw(study.chest, dicom, case, seed, size, lateral=view == "LATERAL")
                 Image.fromarray(drawn).save(target)
                 rows.append([dicom, case[1:], study.id, "CHEST", view, size, size])
                 split.append([dicom, study.id, case[1:], part])
@@ -73,6 +74,6 @@ def _report(chest: Chest, *, bare: bool) -> str:
     return f"{head} \n FINDINGS: \n \n {chest.findings}\n \n IMPRESSION: \n \n {chest.impression}\n"
 
 
-def _table(path: Path, rows: list[list[object]] | list[list[str]]) -> None:
+def _table(path: Path, rows: Sequence[Sequence[object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out, lineterminator="\n").writerows(rows)

@@ -292,7 +292,7 @@ class LlavaMed(VisionLanguageModel):
             model.model.multi_modal_projector.linear_2.requires_grad_(False)
         vision = config.vision_config
         self._side: int = vision.image_size
-        self._patches = (vision.image_size // vision.patch_size) ** 2
+        self._patches: int = (vision.image_size // vision.patch_size) ** 2
         look = processor.image_processor
         self._mean = np.array(look.image_mean, np.float32)[:, None, None] * np.float32(255)
         self._std = np.array(look.image_std, np.float32)[:, None, None] * np.float32(255)
@@ -332,8 +332,8 @@ class LlavaMed(VisionLanguageModel):
 
     def fed(self, tokens: torch.Tensor) -> dict[str, Any]:
         """Words features as what the projector made, one image's patches a row."""
-        made: Any = list(tokens.unflatten(0, (-1, self._patches)))
-        return {"image": BaseModelOutputWithPooling(pooler_output=made)}
+        made: Any = tokens.reshape(-1, self._patches, tokens.shape[-1])
+        return {"image": BaseModelOutputWithPooling(pooler_output=list(made))}
 
     def generate(self, batch: Batch, generation: Generation, seeds: Sequence[int]) -> list[Reply]:
         """Answers, one reply a row; a published model's ``###`` ends an answer too."""

@@ -138,7 +138,8 @@ def _label_f1(rows: Sequence[Row], scores: Sequence[ReportScore], n_units: int) 
 
     def macro(weights: FloatArray) -> FloatArray:
         # A finding that no one tells of counts 0, as in scikit-learn.
-        return np.nan_to_num(ratio(2 * weights @ hits, weights @ (said + right))).mean(axis=1)
+        found: FloatArray = np.nan_to_num(ratio(2 * weights @ hits, weights @ (said + right))).mean(axis=1)
+        return found
 
     every = range(told.shape[1])
     present = len(np.unique(units))

@@ -86,7 +86,7 @@ def train_rows(model: VideoModel, rows: Sequence[int]) -> int:
             "mm_use_im_start_end: the model's tokenizer has no <im_start> and <im_end>", fix="leave it out"
         )
     module: Any = model.model
-    weight: torch.nn.Parameter = module.get_input_embeddings().weight
+    weight: Any = module.get_input_embeddings().weight
     weight.requires_grad_(True)
     chosen = torch.zeros(len(weight), 1, dtype=weight.dtype)
     chosen[list(rows)] = 1
