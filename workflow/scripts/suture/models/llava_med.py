@@ -332,8 +332,8 @@ class LlavaMed(VisionLanguageModel):
 
     def fed(self, tokens: torch.Tensor) -> dict[str, Any]:
         """Words features as what the projector made, one image's patches a row."""
-        made: Any = tokens.reshape(-1, self._patches, tokens.shape[-1])
-        return {"image": BaseModelOutputWithPooling(pooler_output=list(made))}
+        made: Any = list(tokens.reshape(-1, self._patches, tokens.shape[-1]))
+        return {"image": BaseModelOutputWithPooling(pooler_output=made)}
 
     def generate(self, batch: Batch, generation: Generation, seeds: Sequence[int]) -> list[Reply]:
         """Answers, one reply a row; a published model's ``###`` ends an answer too."""

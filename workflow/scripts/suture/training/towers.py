@@ -91,7 +91,8 @@ def train_rows(model: VideoModel, rows: Sequence[int]) -> int:
     chosen = torch.zeros(len(weight), 1, dtype=weight.dtype)
     chosen[list(rows)] = 1
     weight.register_hook(lambda gradient: gradient * chosen.to(gradient))
-    return len(rows) * weight.shape[1]
+    width: int = weight.shape[1]
+    return len(rows) * width
 
 
 def parameter_groups(
