@@ -23,7 +23,7 @@ endif
 RUN = results/$(shell sed -n 's/^run: *//p' $(or $(CONFIG),config.yaml))
 SNAKEMAKE := snakemake $(if $(CONFIG),--configfile $(CONFIG)) $(if $(SET),--config $(SET))
 
-.PHONY: help setup lock envs docs check test slurm-test test-long demo review qa-preview status doctor plan why accept compare bench clean-cache
+.PHONY: help setup lock envs docs check test slurm-test test-long demo review qa-preview status doctor sanity-check plan why accept compare bench clean-cache
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -96,6 +96,9 @@ BY = $(if $(PROFILE),--profile $(PROFILE))
 
 doctor: setup  ## what would fail later, with its cure: configuration, profile, cluster, disk, data, GPU
 	@python workflow/scripts/doctor.py $(ABOUT) $(BY)
+
+sanity-check: setup  ## doctor's checks of data and model, and a few steps of training (CONFIG=FILE)
+	@python workflow/scripts/sanity_check.py --configfile $(or $(CONFIG),config/ssgvqa.yaml)
 
 plan: setup  ## what each experiment will take: time, jobs, GPU-hours, disk, memory
 	@python workflow/scripts/plan.py $(ABOUT) $(BY)

@@ -358,10 +358,14 @@ def label_flags(wildcards, flag="--labels"):
     return f"{flag} {shlex.join(labels)}" if labels else ""
 
 
-def drawn_in_test(name):
-    """Where it is written down which frames a model was asked about."""
+def drawn_in_test(wildcards):
+    """Where it is written down which frames a model was asked about, as a flag; of chunks the first writes all."""
+    name = wildcards.experiment
+    if name not in SAMPLED or wildcards.get("chunk", "0") != "0":
+        return ""
     one = CONFIG.experiments[name]
-    return f"{RUN}/tracking/{name}/sampling_indices/sampling_indices_{name}_{one.frames.test_sampling}_{one.predict.split}.csv"
+    where = f"{RUN}/tracking/{name}/sampling_indices"
+    return f"--sampling-indices {where}/sampling_indices_{name}_{one.frames.test_sampling}_{one.predict.split}.csv"
 
 
 def clip_folders(cases):

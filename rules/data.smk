@@ -49,6 +49,31 @@ elif CONFIG.draw and CONFIG.draw.kind == "ultrasound":
             "exec python workflow/scripts/draw_ultrasound.py --categories {params.categories:q} {params.options}"
             " --annotations {output.annotations:q} --output {output.images:q} > {log:q} 2>&1"
 
+elif CONFIG.draw and CONFIG.draw.kind == "cholecystectomy":
+
+    rule draw_cholecystectomy:
+        output:
+            annotations=directory(ANNOTATIONS),
+            images=directory(VIDEOS),
+        log:
+            f"{RUN}/logs/draw_cholecystectomy.log",
+        benchmark:
+            f"{RUN}/benchmarks/draw_cholecystectomy.tsv"
+        conda:
+            "../envs/draw_cholecystectomy.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "size", "images"})),
+            cases=CASES,
+            code=code("draw_cholecystectomy"),
+        message:
+            "Drawing cholecystectomies"
+        shell:
+            "exec python workflow/scripts/draw_cholecystectomy.py --cases {params.cases:q} {params.options}"
+            " --annotations {output.annotations:q} --output {output.images:q} > {log:q} 2>&1"
+
 elif CONFIG.draw and CONFIG.draw.kind == "endoscopy":
 
     rule draw_endoscopy:

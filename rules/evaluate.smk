@@ -30,25 +30,20 @@ rule predict:
         ),
         video=lambda w: ASKED[w.experiment].video,
         # For those who watch, as training's.
-        drawn=lambda w: f"--sampling-indices {drawn_in_test(w.experiment)}" if w.experiment in SAMPLED else "",
+        drawn=lambda w: drawn_in_test(w),
+        prompt=lambda w: f"--prompt-mode {experiment(w).prompt_mode}" if experiment(w).prompt_mode else "",
+        part=lambda w: f"--num-chunks {len(chunks_of(w.experiment))} --chunk {w.chunk}" if "chunk" in w.keys() else "",
         code=lambda w: code("predict", family_module(w)),
     message:
         "Asking {wildcards.experiment} the questions"
     shell:
         "exec python workflow/scripts/predict.py --model {params.model} --samples {input.samples:q}"
-        " --frames-cache {input.frames:q} --video {params.video} {params.drawn} {params.options}"
-        " --output {output.predictions:q} > {log:q} 2>&1"
+        " --frames-cache {input.frames:q} --video {params.video} {params.drawn} {params.options} {params.prompt}"
+        " {params.part} --output {output.predictions:q} > {log:q} 2>&1"
 
 
 # A part of the questions each, a job a GPU; what is drawn for a question does not depend on its part.
-rule predict_chunk:
-    input:
-        model=lambda w: f"{RUN}/models/{ASKED[w.experiment].model}",
-        base=lambda w: adapter_base(w.experiment),
-        samples=lambda w: samples_of(w.experiment, experiment(w).predict.split),
-        frames=lambda w: frames_cache(w.experiment),
-        arrays=lambda w: frames_arrays(w.experiment),
-        choices=lambda w: experiment(w).predict.choices or [],
+use rule predict as predict_chunk with:
     output:
         predictions=f"{RUN}/predictions/chunks/{{experiment}}/{{chunk}}.jsonl",
     log:
@@ -58,26 +53,8 @@ rule predict_chunk:
     wildcard_constraints:
         experiment=named(name for name in ASKED if chunks_of(name)),
         chunk=r"\d+",
-    conda:
-        "../envs/predict_chunk.yaml"
-    resources:
-        mem_mb=16000,
-        runtime=240,
-    params:
-        # Adapters that are not merged speak through their base.
-        model=lambda w, input: f"{input.base} --adapter {input.model}" if input.base else input.model,
-        options=lambda w: to_flags(
-            experiment(w).predict, leave_out={"split", "settings", "num_chunks"} | experiment(w).predict.without_effect
-        ),
-        chunks=lambda w: len(chunks_of(w.experiment)),
-        video=lambda w: ASKED[w.experiment].video,
-        code=lambda w: code("predict", family_module(w)),
     message:
         "Asking {wildcards.experiment} the questions of chunk {wildcards.chunk}"
-    shell:
-        "exec python workflow/scripts/predict.py --model {params.model} --samples {input.samples:q}"
-        " --frames-cache {input.frames:q} --video {params.video} {params.options}"
-        " --num-chunks {params.chunks} --chunk {wildcards.chunk} --output {output.predictions:q} > {log:q} 2>&1"
 
 
 rule merge_predictions:

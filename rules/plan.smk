@@ -27,6 +27,7 @@ rule probe:
         features=lambda w, input: f"--features-cache {input.features}" if input.features else "",
         sampling=lambda w: experiment(w).frames.sampling if experiment(w).frames.drawn else "",
         labels=lambda w: label_flags(w),
+        prompt=lambda w: experiment(w).prompt_flags,
         # A checkpoint is written where those of training are.
         work=f"{RUN}/work/{{experiment}}",
         options=lambda w: to_flags(experiment(w).train, leave_out=NOT_TIMED),
@@ -36,7 +37,7 @@ rule probe:
     shell:
         "exec python workflow/scripts/probe.py --family {params.family} --model {input.base:q}"
         " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.features}"
-        " {params.sampling} {params.labels} --experiment {wildcards.experiment} {params.options} --work-dir {params.work:q}"
+        " {params.sampling} {params.labels} {params.prompt} --experiment {wildcards.experiment} {params.options} --work-dir {params.work:q}"
         " --output {output.probe:q} > {log:q} 2>&1"
 
 

@@ -28,6 +28,7 @@ if CONFIG.qa.backend == "annotation":
             adapter=CONFIG.adapter,
             cases=lambda w: cases_of(w.shard),
             questions=CONFIG.qa.questions,
+            kept=f"--keep-kinds {shlex.join(CONFIG.qa.keep_kinds)}" if CONFIG.qa.keep_kinds else "",
             rows=lambda w: annotation_rows(*cases_of(w.shard)),
             code=code("ingest", DATASET_MODULE),
         message:
@@ -35,7 +36,7 @@ if CONFIG.qa.backend == "annotation":
         shell:
             "exec python workflow/scripts/ingest.py --adapter {params.adapter} --root {params.annotations:q}"
             " --videos {params.videos:q} --cases {params.cases:q} --clips {input.clips:q} --allow-empty"
-            " --questions {params.questions} --output {output.samples:q}"
+            " --questions {params.questions} {params.kept} --output {output.samples:q}"
             " --rejected {output.rejected:q} > {log:q} 2>&1"
 
 elif CONFIG.qa.backend == "existing":

@@ -20,12 +20,13 @@ rule fetch_weights:
         family=lambda w: base_of(w.base).family,
         model=lambda w: base_of(w.base).model,
         revision=lambda w: f"--revision {base_of(w.base).revision}" if base_of(w.base).revision else "",
+        shown=lambda w: f"--num-frames {base_of(w.base).num_frames}" if base_of(w.base).num_frames else "",
         code=lambda w: code("fetch_weights", f"suture.models.{base_of(w.base).family}"),
     message:
         "Fetching the base model {wildcards.base}"
     shell:
         "exec python workflow/scripts/fetch_weights.py --family {params.family} --model {params.model:q}"
-        " {params.revision} --output {output.model:q} > {log:q} 2>&1"
+        " {params.revision} {params.shown} --output {output.model:q} > {log:q} 2>&1"
 
 
 rule train_segment:
@@ -38,6 +39,7 @@ rule train_segment:
         frames=lambda w: frames_cache(w.experiment),
         features=lambda w: features_cache(w.experiment),
         arrays=lambda w: features_arrays(w.experiment) or frames_arrays(w.experiment),
+        choices=lambda w: experiment(w).predict.choices if experiment(w).prompt_mode == "choices" else [],
         previous=lambda w: (f"{RUN}/train/{w.experiment}/segment-{int(w.segment) - 1}" if int(w.segment) > 1 else []),
     output:
         checkpoint=directory(f"{RUN}/train/{{experiment}}/segment-{{segment}}"),
@@ -67,6 +69,7 @@ rule train_segment:
         sampling=lambda w: experiment(w).frames.sampling,
         options=lambda w: to_flags(experiment(w).train, leave_out=frozenset({"steps_per_job", "epochs"})),
         labels=lambda w: label_flags(w),
+        prompt=lambda w: experiment(w).prompt_flags,
         code=lambda w: code("train", family_module(w)),
     message:
         "Training {wildcards.experiment} to step {params.until}"
@@ -74,7 +77,7 @@ rule train_segment:
         "exec python workflow/scripts/train.py --family {params.family} --model {input.base:q}"
         " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.features}"
         " {params.resume} --experiment {wildcards.experiment} --segment {wildcards.segment} {params.sampling}"
-        " {params.labels} --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
+        " {params.labels} {params.prompt} --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
         " --until-step {params.until} {params.options} --work-dir {params.work:q} --attempt {resources.attempt} "
         + DEADLINE
         + " --output {output.checkpoint:q} > {log:q} 2>&1"

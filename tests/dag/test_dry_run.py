@@ -105,6 +105,11 @@ def test_a_config_file_runs_its_own_experiments_and_no_others(fresh: Path, catar
         annotations.mkdir(exist_ok=True)
         talk = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "It."}]
         (annotations / "report.json").write_text(json.dumps([{"image": "1-1.png", "conversations": talk}]))
+    if raw["dataset"] == "ssgvqa":
+        annotations = videos = fresh / "questions"
+        for video in ("VID04", "VID01", "VID02"):
+            (annotations / video).mkdir(parents=True, exist_ok=True)
+            (annotations / video / "1.txt").write_text("Which?|liver\nWhich tools?|hook\nWhat is it?|liver\n")
     if raw["dataset"] == "balanced":
         make_downstream(fresh)
     elif raw.get("draw", {}).get("kind", "annotations") == "annotations":

@@ -34,12 +34,19 @@ def until(condition: Callable[[], object], *, seconds: float = 60) -> None:
 
 @contextmanager
 def half_way(toy: Path, out: Path, *more: object) -> Iterator[subprocess.Popen[str]]:
-    """Runs cache_frames and hands it over while the array that is being written holds some clips, not all."""
+    """Runs cache_frames and hands it over, stopped, while the array that is being written holds some clips, not all.
+
+    Stopped (SIGSTOP), so that no machine is fast enough to end it first; its decoders wait for it.
+    """
     command = [sys.executable, str(SCRIPTS / "cache_frames.py"), *map(str, cache_arguments(toy, out, *more))]
     with subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as process:
         until(lambda: process.poll() is not None or any(p.stat().st_size > 128 for p in out.glob(".shard-0.npy.tmp-*")))
+        process.send_signal(signal.SIGSTOP)
         assert process.poll() is None, "the run ended before it could be disturbed"
-        yield process
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGCONT)
 
 
 def decoding_processes(parent: int) -> list[psutil.Process]:
@@ -72,7 +79,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_no_half_output(
     with half_way(toy, out, "--workers", 2) as process:
         family = psutil.Process(process.pid).children(recursive=True)
         assert len(decoding_processes(process.pid)) == 2
-        os.kill(process.pid, how)
+        process.send_signal(how)
     assert process.returncode == -how
     until(lambda: gone(family), seconds=10)
     assert [name for name in contents(out) if not name.startswith(".shard-0.npy.tmp-")] == []
@@ -104,6 +111,7 @@ def test_a_decoder_that_aborts_or_hangs_costs_one_clip(
 ) -> None:
     with half_way(toy, tmp_path, "--workers", 1, "--decoder", "decord", "--seconds-per-clip", 8) as process:
         decoding_processes(process.pid)[0].send_signal(fault)
+        process.send_signal(signal.SIGCONT)
         said, _ = process.communicate()
     assert process.returncode == 0, said
     assert "23 clips cached, 1 left out" in said
@@ -122,6 +130,7 @@ def test_where_decord_aborts_or_hangs_pyav_reads_the_clip(
 ) -> None:
     with half_way(toy, tmp_path, "--workers", 1, "--seconds-per-clip", 8) as process:
         decoding_processes(process.pid)[0].send_signal(fault)
+        process.send_signal(signal.SIGCONT)
         said, _ = process.communicate()
     assert "24 clips cached, 0 left out" in said
     decoders = [row["decoder"] for row in files.read_jsonl(tmp_path / "shard-0.jsonl")]

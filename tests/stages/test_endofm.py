@@ -196,6 +196,11 @@ def test_a_checkpoint_file_is_evaluated_by_one_command(data: Path, trained: Path
     )
     assert entry["tables"]["curves"]["immobile"][-1][1:3] == [1.0, 1.0]
     assert (tmp_path / "out/confusion_matrix.png").is_file()
+    # The same model under bare names says the same.
+    torch.save({**model.backbone.state_dict(), **model.head.state_dict(prefix="head.")}, tmp_path / "bare.pth")
+    bare = [*options[:-1], tmp_path / "bare"]
+    call(evaluate_checkpoint, "--checkpoint", tmp_path / "bare.pth", *bare)
+    assert files.read_json(tmp_path / "bare/metrics.json")["metrics"] == entry["metrics"]
     with pytest.raises(InputError, match="no classification head"):
         call(evaluate_checkpoint, "--checkpoint", tmp_path / "pre.pth", *options)
     call(

@@ -66,4 +66,4 @@ def test_what_an_adapter_reads_with_is_where_adapters_are_loaded() -> None:
     """Adapters are found by name: no import leads a command to the reader of spreadsheets."""
     for rule in ("copy_stills", "ingest", "split_dataset", "score"):
         assert "python-calamine==" in (ROOT / "envs" / f"{rule}.yaml").read_text()
-    assert "python-calamine==" not in (ROOT / "envs" / "train_segment.yaml").read_text()
+    assert "python-calamine==" not in (ROOT / "envs" / "cache_frames.yaml").read_text()

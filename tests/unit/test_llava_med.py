@@ -34,7 +34,7 @@ from transformers import (  # noqa: E402
 
 from suture import llava_layouts  # noqa: E402
 from suture.models import llava_med  # noqa: E402
-from suture.training import towers  # noqa: E402
+from suture.training.loop import prepare  # noqa: E402
 
 WIDTH, SIDE, PATCH = 32, 28, 14
 WORDS = ["what", "is", "seen", "lungs", "clear", "heart", "large"]
@@ -188,9 +188,8 @@ def test_the_published_words_around_question_image_and_answer(small: Path) -> No
 def test_tune_mm_mlp_adapter_trains_the_projector_and_the_rows_around_the_image(small: Path, rows: bool) -> None:
     model = llava_med.load(small)
     options = Train(max_steps=1, steps_per_job=1, precision="fp32", tune_mm_mlp_adapter=True, mm_use_im_start_end=rows)
-    towers.freeze(model, options.frozen)
-    if rows:
-        towers.train_rows(model, model.new_tokens)
+    counts = prepare(model, options)
+    assert counts["trainable"] == 64 * 64 + 64 + (2 * 64 if rows else 0)
     before = {name: parameter.detach().clone() for name, parameter in model.model.named_parameters()}
     trained = [parameter for parameter in model.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.1, weight_decay=0.0)

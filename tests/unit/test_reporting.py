@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from support import call
 from suture import sampled_frames
 from suture.errors import InputError
 from suture.frame_draws import Draws
-from suture.reporting import breakdown, dag, plots
+from suture.reporting import breakdown, dag, plots, verdict
 from suture.reporting.dag import Graph
 from suture.reporting.media import Pictures
 from suture.reporting.samples import CaseScore
@@ -207,3 +208,9 @@ def test_the_page_tells_which_frames_were_drawn(tmp_path: Path) -> None:
     assert "Ranked by how sure it is: immobile" in html and html.count("<polyline") >= 2
     with pytest.raises(InputError, match="no sampling indices here"):
         call(sampling_dashboard, "--csv-dir", tmp_path, "--output", page)
+
+
+@pytest.mark.parametrize(("count", "said"), [(2, "Both experiments beat"), (3, "All 3 experiments beat")])
+def test_the_headline_where_all_beat_what_sees_nothing(count: int, said: str) -> None:
+    one = SimpleNamespace(lines=("a measure",), outcome=verdict.Outcome.BEATS)
+    assert verdict.headline([one] * count).startswith(said)

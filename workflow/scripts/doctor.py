@@ -14,19 +14,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import textwrap
 from collections import Counter
 from pathlib import Path
 
 from suture import files, profiles
-from suture.checks import GROUPS, findings
-from suture.checks.base import Finding, Setting
+from suture.checks import GROUPS, HEAVY, findings
+from suture.checks.base import Setting
+from suture.checks.words import lines
 from suture.cli import BAD_INPUT, DONE, Parser, run
 from suture.config.command_line import DEFAULT, add_config_flags, raw_config
 from suture.config.load import resolve
 from suture.errors import SutureError
-
-WIDTH = 100
 
 
 def parser() -> Parser:
@@ -39,7 +37,7 @@ def parser() -> Parser:
 
 
 def main(args: argparse.Namespace) -> int:
-    chosen = {name: check for name, check in GROUPS.items() if not args.only or name in args.only}
+    chosen = {name: check for name, check in GROUPS.items() if name in (args.only or GROUPS.keys() - HEAVY)}
     found = list(findings(setting(args), chosen))
     counts = Counter(finding.status for _, finding in found)
     if args.json:
@@ -74,26 +72,6 @@ def setting(args: argparse.Namespace) -> Setting:
         profile=profile,
         profile_problem=profile_problem,
         results=args.results,
-    )
-
-
-def lines(group: str, finding: Finding) -> list[str]:
-    """Words a finding: its status, its group, what it says, and below it the cure."""
-    head = f"{finding.status}  {group:<14}"
-    indent = " " * len(head)
-    said = [part for line in finding.says.splitlines() for part in (_wrap(line, "") or [""])]
-    cure = [part for line in finding.cure.splitlines() for part in _wrap(line, "-> ")]
-    return [f"{head}{said[0]}", *(indent + line for line in [*said[1:], *cure])]
-
-
-def _wrap(text: str, mark: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH - 20,
-        initial_indent=mark,
-        subsequent_indent=" " * len(mark),
-        break_on_hyphens=False,
-        break_long_words=False,
     )
 
 

@@ -1,8 +1,15 @@
-"""Evaluates one checkpoint on one split of a folder of videos: any of Endo-FM's three layouts, or a model folder.
+"""Evaluates one checkpoint on one split of a dataset: a checkpoint file of its family, or a model folder.
 
 Run as:
     python workflow/scripts/evaluate_checkpoint.py --checkpoint checkpoint.pth.tar --root data/downstream/PolypDiag \\
         --labels normal abnormal --split val --output evaluated/
+
+    python workflow/scripts/evaluate_checkpoint.py --family surgvivqa --checkpoint best_model.pth --adapter ssgvqa \\
+        --root SSGVQA/ssg-qa --videos CholecT45/data --choices config/ssgvqa.labels.json --output evaluated/
+
+The first asks a classifier about videos; with --choices a model answers the
+dataset's questions about images, each with the likeliest choice, and the
+majority of the training questions stands beside it.
 
 Writes predictions.jsonl, metrics.json (one experiment's entry, with intervals
 over cases, confusion matrix, ROC and PR curves) and confusion_matrix.png.
@@ -16,7 +23,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from suture import files, free_media, libraries, records, registry, scoring, windows
+from suture import (
+    baselines,
+    closed_set,
+    files,
+    free_media,
+    libraries,
+    prompt_modes,
+    records,
+    registry,
+    scoring,
+    windows,
+)
 from suture.asked_model import choose, load
 from suture.cli import Parser, run, share
 from suture.config.generation import Generation
@@ -27,7 +45,7 @@ from suture.free_media import FrameSettings
 from suture.predicted import read
 from suture.records import Sample
 from suture.splitting import SPLITS
-from suture.tasks import classification
+from suture.tasks import classification, closed_vqa
 from suture.tasks.base import Context
 
 
@@ -49,6 +67,13 @@ def parser() -> Parser:
     p.add_argument("--workers", type=int, default=1, metavar="N", help="processes that decode (1)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (1)")
     p.add_argument("--max-rejected", type=share, default=0.1, metavar="SHARE", help="of unusable videos (0.1)")
+    p.add_argument("--choices", type=Path, metavar="FILE", help="closed set of answers: a JSON list, or one a line")
+    p.add_argument("--normalisation", choices=["sum", "mean"], default="sum", help="of a choice's tokens (sum)")
+    p.add_argument(
+        "--score-end", action=argparse.BooleanOptionalAction, default=True, help="count the token that ends an answer"
+    )
+    p.add_argument("--prompt-mode", choices=prompt_modes.MODES, help="as in training (default: what the model tells)")
+    p.add_argument("--limit", type=int, metavar="N", help="only the first N questions, by name")
     p.add_argument("--published-score", action="store_true", help="also the score that the Endo-FM fork selects by")
     p.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     return p
@@ -56,6 +81,11 @@ def parser() -> Parser:
 
 def main(args: argparse.Namespace) -> None:
     """Predicts and scores."""
+    if args.choices is not None:
+        _answer(args)
+        return
+    if idle := [name for name in ("prompt_mode", "limit") if getattr(args, name) is not None]:
+        raise InputError(f"--{idle[0].replace('_', '-')} would do nothing without --choices")
     samples, media = _videos(args)
     chosen = choose(args.checkpoint, family=args.family, labels=args.labels)
     known = chosen.card.get("frames") or {}
@@ -112,6 +142,71 @@ def main(args: argparse.Namespace) -> None:
     for key, measured in sorted(entry["metrics"].items()):
         print(f"{key}: {measured['value']:.3f} ({measured['low']:.3f} to {measured['high']:.3f}), n {measured['n']}")
     print(f"{len(predictions)} videos, {len(rejections)} left out")
+
+
+def _answer(args: argparse.Namespace) -> None:
+    """Puts a dataset's questions about images, and chooses each answer."""
+    from suture.training import question_folders
+
+    adapter = registry.dataset(args.adapter)
+    videos = args.videos or args.root
+    asked = question_folders.questions(adapter, args.root, videos, args.split)
+    asked.check(args.max_rejected)
+    train = question_folders.questions(adapter, args.root, videos, "train", with_images=False).samples
+    closed = closed_set.read(args.choices, normalisation=args.normalisation, score_end=args.score_end)
+    chosen = choose(args.checkpoint, family=args.family, labels=args.labels)
+    known = chosen.card.get("frames") or {}
+    told = None
+    if args.prompt_mode:
+        family = registry.literals("model family", chosen.family)
+        told = prompt_modes.text(chosen.family, family, args.prompt_mode, closed.choices)
+        prompt_modes.check(chosen.card, args.prompt_mode, told)
+
+    libraries.prepare(threads=args.threads)
+    # Not before: they import torch.
+    from suture.asked_questions import shown
+    from suture.prediction import predict
+
+    model = load(chosen, told)
+    height, width = args.size or (known.get("height") or 224, known.get("width") or 224)
+    model.check_size(height, width)
+    predictions = predict(
+        model,
+        asked.samples[: args.limit],
+        shown(model, asked, (height, width)),
+        history="none",
+        generation=Generation(),
+        batch_size=args.batch_size,
+        choices=closed,
+    )
+    written = args.output / "predictions.jsonl"
+    records.write(written, predictions)
+    records.write(args.output / "rejected.jsonl", asked.rejected)
+    rows = scoring.number_units(read(written).rows)
+    compared = {baselines.CEILING: baselines.ceiling(rows.rows)}
+    missing = {"leaky": "what the checkpoint was trained on is not known: a leak would not show"}
+    if train:
+        compared[baselines.MAJORITY], _ = baselines.majority(rows.rows, train)
+    else:
+        missing[baselines.MAJORITY] = "the dataset's training questions are not here"
+    entry = scoring.entry(
+        closed_vqa,
+        rows,
+        split=args.split,
+        leaky=False,
+        baselines=compared,
+        not_computed=missing,
+        context=Context(labels=closed.choices),
+    )
+    files.write_json(args.output / "metrics.json", entry)
+    by_majority = entry["baselines"].get(baselines.MAJORITY, {})
+    for key, measured in sorted(entry["metrics"].items()):
+        beside = f"; majority {by_majority[key]['value']:.3f}" if key in by_majority else ""
+        print(
+            f"{key}: {measured['value']:.3f} ({measured['low']:.3f} to {measured['high']:.3f}), "
+            f"n {measured['n']}{beside}"
+        )
+    print(asked.words)
 
 
 def _videos(args: argparse.Namespace) -> tuple[list[Sample], dict[str, Path]]:

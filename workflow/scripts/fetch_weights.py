@@ -37,13 +37,16 @@ def parser() -> Parser:
     p.add_argument("--revision", metavar="COMMIT", help="commit of a hub model")
     p.add_argument("--output", type=Path, required=True, metavar="DIR", help="model folder to write")
     p.add_argument("--labels", nargs="+", metavar="NAME", help="classes of the head in a checkpoint file, in its order")
+    p.add_argument(
+        "--num-frames", type=int, metavar="N", help="frames that the video encoder is to take (surgvivqa; published 16)"
+    )
     add_token_flag(p)
     return p
 
 
 def main(args: argparse.Namespace) -> None:
     refuse_token(args)
-    found = fetch(args.family, args.model, args.revision, args.output, classes=args.labels)
+    found = fetch(args.family, args.model, args.revision, args.output, classes=args.labels, num_frames=args.num_frames)
     print(f"{len(found['files'])} files, {found['parameters']:,} parameters")
     # Not before: it imports torch, which fetching from the hub must come before.
     from suture.weights_table import Table

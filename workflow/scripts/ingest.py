@@ -18,7 +18,7 @@ from pathlib import Path
 
 from suture import cases, gathering, ingesting, records, registry
 from suture.cli import Parser, run, share
-from suture.datasets.base import general_rejections
+from suture.datasets.base import Adapter, general_rejections, left_out_kinds
 from suture.errors import InputError
 from suture.progress import progress
 from suture.records import Clip, Rejection, Sample
@@ -38,6 +38,13 @@ def parser() -> Parser:
         choices=("together", "apart"),
         default="together",
         help="the questions about a clip are one sample, or one each (default: together)",
+    )
+    words.add_argument(
+        "--keep-kinds",
+        nargs="+",
+        default=[],
+        metavar="KIND",
+        help="kinds of questions to keep that the publisher's own loader leaves out, e.g. multi_label",
     )
     words.add_argument("--output", type=Path, required=True, help="samples manifest to write (JSON Lines)")
     words.add_argument("--rejected", type=Path, help="what was left out and why (JSON Lines)")
@@ -63,12 +70,13 @@ def main(args: argparse.Namespace) -> None:
     else:
         check = ingesting.media_under(_videos(args), adapter, args.root)
     names = cases.chosen(adapter, args.root, args.cases)
+    dropped = _dropped(adapter, args.keep_kinds)
     samples: list[Sample] = []
     rejected: list[Rejection] = general_rejections(adapter, args.root, None if args.without_media else _videos(args))
     segments = 0
     for name in progress(names, what="reading", unit="case"):
         case = cases.read_case(adapter, args.root, name, command="ingest")
-        made, left_out = ingesting.samples(case, check)
+        made, left_out = ingesting.samples(ingesting.without_kinds(case, dropped), check)
         segments += len(case.segments)
         samples += made
         rejected += left_out
@@ -97,6 +105,16 @@ def main(args: argparse.Namespace) -> None:
     records.write(args.output, samples)
     turns = sum(len(sample.turns) for sample in samples)
     print(f"{len(samples)} samples with {turns} questions from {len(names)} cases; left out: {reasons or 'nothing'}")
+
+
+def _dropped(adapter: Adapter, kept: list[str]) -> list[str]:
+    there = left_out_kinds(adapter)
+    for kind in kept:
+        if kind not in there:
+            raise InputError(
+                f"--keep-kinds {kind}: no such kind is left out", fix=f"there are: {', '.join(there) or 'none'}"
+            )
+    return [kind for kind in there if kind not in kept]
 
 
 def _videos(args: argparse.Namespace) -> Path:

@@ -48,7 +48,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from suture import closed_set, free_media, libraries, records, registry
+from suture import closed_set, free_media, libraries, prompt_modes, records, registry
 from suture.asked_model import Chosen, choose, load
 from suture.cli import Parser, run, share
 from suture.closed_set import ClosedSet
@@ -129,6 +129,11 @@ def parser() -> Parser:
         "--choices", type=Path, metavar="FILE", help="answers to choose from: a JSON list, or one a line"
     )
     chosen.add_argument(
+        "--prompt-mode",
+        choices=prompt_modes.MODES,
+        help="show the question alone, or with the choices; a trained model is asked as it was trained (default)",
+    )
+    chosen.add_argument(
         "--normalisation", choices=["sum", "mean"], help="of the log-probabilities of a choice's tokens (sum)"
     )
     chosen.add_argument(
@@ -195,6 +200,24 @@ def _choose(args: argparse.Namespace) -> Chosen:
     )
 
 
+def _prompt(args: argparse.Namespace, chosen: Chosen, choices: ClosedSet | None) -> str | None:
+    """Returns what the prompt says beside the question; None: what the model was trained with."""
+    if args.prompt_mode is None:
+        if chosen.card.get("prompt_mode") == "choices" and choices:
+            prompt_modes.check(chosen.card, "choices", _candidates(chosen, "choices", choices))
+        return cast(str | None, args.system_prompt)
+    if args.system_prompt is not None:
+        raise InputError("--prompt-mode and --system-prompt both say what stands in the prompt", fix="give one")
+    told = _candidates(chosen, args.prompt_mode, choices)
+    prompt_modes.check(chosen.card, args.prompt_mode, told)
+    return told
+
+
+def _candidates(chosen: Chosen, mode: str, choices: ClosedSet | None) -> str:
+    known = registry.literals("model family", chosen.family)
+    return prompt_modes.text(chosen.family, known, mode, choices.choices if choices else ())
+
+
 def _settled(args: argparse.Namespace, family: str, given: Generation) -> Generation:
     """Fills in the published way to answer, where it is asked for and no flag says otherwise.
 
@@ -226,7 +249,7 @@ def _ask_samples(args: argparse.Namespace, generation: Generation, choices: Clos
     samples, left_out = usable(samples, cache, where=args.samples)
     if left_out:
         print(f"{len(left_out)} samples left out, their clips were rejected by cache_frames: {left_out[0].where}, ...")
-    model = load(chosen, args.system_prompt)
+    model = load(chosen, _prompt(args, chosen, choices))
     cache = _as_trained(args, chosen, cache, samples)
     check_samples(samples, model, cache, where=args.samples)
     instead = shuffled_clips(samples) if args.video == "shuffled" else {}
@@ -285,7 +308,7 @@ def _ask_about_files(args: argparse.Namespace, generation: Generation, choices: 
     from suture.asking import QUESTION, ask, conversation, most_frames
     from suture.prediction import chunk_of
 
-    model = load(chosen, args.system_prompt)
+    model = load(chosen, _prompt(args, chosen, choices))
     model.check_size(settings.height, settings.width)
     samples = [conversation(name, args.question or [QUESTION]) for name in found]
     most = most_frames(model, samples[0].turns, settings, generation)

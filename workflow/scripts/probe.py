@@ -24,10 +24,23 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from suture import cli, files, ledger, libraries, machine, model_folder, probing, records, registry, sampling_flags
+from suture import (
+    cli,
+    files,
+    ledger,
+    libraries,
+    machine,
+    model_folder,
+    probing,
+    prompt_modes,
+    records,
+    registry,
+    sampling_flags,
+)
 from suture.config.flags import add_flags, from_args, given_flags
 from suture.config.training import Train, refusal, with_family_defaults
 from suture.errors import InputError, SutureError
+from suture.predicted import read_labels
 from suture.probing import Memory, Mode, Probe, Timing
 from suture.records import Sample
 
@@ -48,6 +61,8 @@ def parser() -> cli.Parser:
     p.add_argument("--frames", type=int, metavar="N", help="how many are drawn of each clip")
     sampling_flags.add(p)
     p.add_argument("--labels", nargs="+", metavar="NAME", help="classes of a classifier, in their order")
+    p.add_argument("--prompt-mode", choices=prompt_modes.MODES, help="as of train.py")
+    p.add_argument("--choices", type=Path, metavar="FILE", help="as of train.py")
     p.add_argument("--experiment", default="train", metavar="NAME", help="its name (default: train)")
     p.add_argument("--steps", type=int, default=STEPS, metavar="N", help=f"steps to time (default: {STEPS})")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
@@ -142,8 +157,17 @@ def _measure(args: argparse.Namespace, options: Train, mode: Mode, defaults: dic
         began=STARTED,
         sampling=sampling_flags.of(args),
         classes=args.labels,
+        told=_prompt(args),
     )
     files.write_json(args.output, dataclasses.asdict(measured))
+
+
+def _prompt(args: argparse.Namespace) -> str | None:
+    """Returns what the prompt says beside the question, as train.py does."""
+    if args.prompt_mode is None:
+        return None
+    choices = read_labels(args.choices) if args.choices else ()
+    return prompt_modes.text(args.family, registry.literals("model family", args.family), args.prompt_mode, choices)
 
 
 def _said(found: dict[str, Any], *, timed: bool) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from suture import files, overlap, records, registry, split_lists, split_report, splitting
 from suture.cli import Parser, run
-from suture.datasets.base import read_split
+from suture.datasets.base import never_trained, read_split
 from suture.errors import ConfigError, InputError
 from suture.qa import published
 from suture.records import Clip, Sample
@@ -71,6 +71,7 @@ def main(args: argparse.Namespace) -> None:
         listed = read_split(registry.dataset(args.adapter), args.official)
     groups = splitting.merge_cases(clips.values())
     splits = _split(args, fractions, samples, groups, listed)
+    splitting.check_never_trained(splits, never_trained(registry.dataset(args.adapter)))
     overlaps = overlap.find(splits, clips)
     if args.unit == "case" and not args.allow_leaks:
         overlap.check(overlaps)

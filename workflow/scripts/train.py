@@ -36,6 +36,7 @@ from suture import (
     ledger,
     libraries,
     model_folder,
+    prompt_modes,
     records,
     refusals,
     registry,
@@ -47,9 +48,10 @@ from suture.config.training import Train, with_family_defaults
 from suture.config.training import refusal as refused_by_family
 from suture.errors import InputError
 from suture.frame_draws import Sampling
+from suture.predicted import read_labels
 from suture.records import Sample
 from suture.redaction import add_token_flag, refuse_token
-from suture.training import recording
+from suture.training import published_flags, recording
 
 STARTED = time.monotonic()
 
@@ -76,7 +78,6 @@ def parser(family: str | None = None) -> cli.Parser:
         "--train",
         "--train-data-path",
         type=Path,
-        required=True,
         metavar="FILE",
         help="samples to learn from, or published question–answer pairs (.json)",
     )
@@ -89,6 +90,16 @@ def parser(family: str | None = None) -> cli.Parser:
         metavar="FILE",
         help="cache_features manifests: the vision tower is not run",
     )
+    p.add_argument(
+        "--ssgvqa-root", type=Path, metavar="DIR", help="question folders in place of --train, --val and --frames-cache"
+    )
+    p.add_argument("--image-root", type=Path, metavar="DIR", help="frames of --ssgvqa-root")
+    p.add_argument(
+        "--dataset", default="ssgvqa", metavar="NAME", help="adapter that reads --ssgvqa-root (default: ssgvqa)"
+    )
+    p.add_argument("--num-frames", type=int, metavar="N", help="checked: what fetch_weights.py --num-frames set")
+    p.add_argument("--prompt-mode", choices=prompt_modes.MODES, help="show the question alone, or with --choices")
+    p.add_argument("--choices", type=Path, metavar="FILE", help="closed set of answers, for --prompt-mode choices")
     p.add_argument("--train-video-dir", type=Path, metavar="DIR", help="clips of --train, in place of --frames-cache")
     p.add_argument("--val-video-dir", type=Path, metavar="DIR", help="clips of --val")
     p.add_argument(
@@ -142,6 +153,7 @@ def parser(family: str | None = None) -> cli.Parser:
     p.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads; equal runs need an equal number (default: 1)"
     )
+    published_flags.add(p, published)
     add_flags(p, Train, leave_out=frozenset({"steps_per_job", "max_steps"}), defaults=defaults)
     refused = p.add_argument_group("published options that are refused, with the way out")
     for name, reason in published.get("REFUSED_FLAGS", {}).items():
@@ -164,19 +176,22 @@ def main(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mapping[str, Any]) -> int:
     defaults = published.get("TRAIN_DEFAULTS", {})
+    published_flags.apply(args, published)
+    _read_folders(args, paths["work"], published["PUBLISHED"])
     _decode_published(args, paths["work"], published["PUBLISHED"])
+    told = _prompt(args, published)
     samples: dict[str, list[Sample]] = {"train": records.read(args.train, Sample)}
     samples["val"] = records.read(args.val, Sample) if args.val else []
     model_folder.check_family(args.model, args.family)
     given = with_family_defaults(given_flags(args, Train), defaults)
     sampling = sampling_flags.of(args)
     seen = _seen_an_epoch(args, sampling, samples["train"], given) if sampling else len(samples["train"])
-    options = _options(args, given, seen, defaults.get("num_epochs"))
+    options = _options(args, given, seen, defaults)
     _check_kind(args, options, published, sampling)
     until = args.until_step or options.max_steps
     if (options.eval_steps or options.keep_best) and not samples["val"]:
         raise InputError("validation losses are asked for, and there is no validation data", fix="give --val FILE")
-    if args.features_cache and (reason := refusal(options)):
+    if args.features_cache and (reason := refusal(options, tuple(published.get("ENCODERS", ("vision", "projector"))))):
         raise InputError(f"--features-cache cannot be used: {reason}")
     if not (args.features_cache or args.frames_cache):
         raise InputError("where are the videos?", fix="give --frames-cache FILE ... or --features-cache FILE ...")
@@ -238,9 +253,19 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
             features=args.features_cache or [],
         )
         loaded = inputs.load(
-            args.family, options, given_files, args.system_prompt, sampling=sampling, classes=args.labels
+            args.family,
+            options,
+            given_files,
+            args.system_prompt if told is None else told,
+            sampling=sampling,
+            classes=args.labels,
         )
         model = loaded.model
+        if args.num_frames is not None and args.num_frames != getattr(model, "num_frames", args.num_frames):
+            raise InputError(
+                f"--num-frames {args.num_frames}: the model takes {getattr(model, 'num_frames', 0)} frames",
+                fix=f"fetch_weights.py --num-frames {args.num_frames} makes a base that takes so many",
+            )
         run["system_prompt"] = model.system_prompt
         if isinstance(model, VideoClassifier):
             run["labels"] = list(model.classes)
@@ -272,7 +297,8 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
                 rounds=loaded.rounds,
             ),
             identity=loop.Identity(run=run, job={**run, "code": code, "resume": resume}),
-            card={"family": args.family, "frames": _frames(args, sampling, options, *loaded.shape[1:])},
+            card={"family": args.family, "frames": _frames(args, sampling, options, *loaded.shape[1:])}
+            | ({"prompt_mode": args.prompt_mode} if args.prompt_mode else {}),
             stop=stop,
             callbacks=[heartbeat],
         )
@@ -295,6 +321,42 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
         )
     print(f"trained for {time.monotonic() - ready:.0f} s", flush=True)
     return cli.DONE if outcome.published else cli.DEADLINE
+
+
+def _read_folders(args: argparse.Namespace, work: Path, published: Mapping[str, Any]) -> None:
+    """Puts samples and cached frames in the place of a dataset's own folders."""
+    if args.ssgvqa_root is None:
+        if args.image_root is not None:
+            raise InputError("--image-root goes with --ssgvqa-root")
+        if args.train is None:
+            raise InputError("what should it learn from?", fix="give --train FILE, or --ssgvqa-root and --image-root")
+        return
+    if args.image_root is None or args.train or args.val or args.frames_cache or args.features_cache:
+        raise InputError("--ssgvqa-root goes with --image-root, and without --train, --val and caches")
+    from suture.training.question_folders import prepare
+
+    height, width = args.size or published["size"]
+    made = {
+        split: prepare(
+            args.dataset, args.ssgvqa_root, args.image_root, split, work / "data" / split, size=(height, width)
+        )
+        for split in ("train", "val")
+    }
+    args.train, args.val = made["train"].samples, made["val"].samples
+    args.frames_cache = [one.frames for one in made.values()]
+    args.frames = args.frames or (None if args.fps else 1)
+
+
+def _prompt(args: argparse.Namespace, published: Mapping[str, Any]) -> str | None:
+    """Returns what the prompt says beside the question, where a prompt mode is given."""
+    if args.prompt_mode is None:
+        if args.choices is not None:
+            raise InputError("--choices would do nothing without --prompt-mode choices", fix="leave one out")
+        return None
+    if args.system_prompt is not None:
+        raise InputError("--prompt-mode and --system-prompt both say what stands in the prompt", fix="give one")
+    choices = read_labels(args.choices) if args.choices else getattr(registry.dataset(args.dataset), "LABELS", ())
+    return prompt_modes.text(args.family, published, args.prompt_mode, choices)
 
 
 def _decode_published(args: argparse.Namespace, work: Path, published: Mapping[str, Any]) -> None:
@@ -391,11 +453,13 @@ def _refuse_what_others_see(args: argparse.Namespace) -> None:
         )
 
 
-def _options(args: argparse.Namespace, given: dict[str, Any], n_samples: int, epochs: float | None) -> Train:
+def _options(args: argparse.Namespace, given: dict[str, Any], n_samples: int, defaults: Mapping[str, Any]) -> Train:
     """Reads the options; epochs become steps, and it is said how many."""
     if args.max_steps is not None and args.num_epochs is not None:
         raise InputError("--max-steps and --num-epochs both say how long to train", fix="give one of them")
-    steps, epochs = args.max_steps, args.num_epochs or epochs
+    steps, epochs = args.max_steps, args.num_epochs or defaults.get("num_epochs")
+    if steps is None and epochs is None:
+        steps = registry.literals("model family", args.family)["PUBLISHED"].get("max_steps")
     if steps is None and epochs is None:
         raise InputError("how long should it train?", fix="give --max-steps N or --num-epochs E")
     if steps is None:

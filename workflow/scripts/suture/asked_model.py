@@ -13,6 +13,7 @@ from suture.adapter_folder import AdapterFolder
 from suture.errors import InputError
 from suture.models.base import VideoModel
 from suture.progress import say
+from suture.weights import takes_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +106,14 @@ def _from_file(path: Path, family: str | None, labels: list[str] | None) -> Path
     """Makes a model folder of a checkpoint file, for as long as this process lives."""
     if family is None:
         raise InputError("a checkpoint file does not say which family it is of", where=path, fix="give --family NAME")
-    if registry.literals("model family", family).get("ANSWERS", "texts") != "classes":
+    if not takes_files(family):
         raise InputError("a file; this family's models are folders", where=path, fix="give the folder")
     place = tempfile.TemporaryDirectory(prefix="suture-")
     atexit.register(place.cleanup)
     libraries.prepare(threads=1)
     report = registry.family(family).take_file(path, Path(place.name), labels)
     say(f"{path.name}: {report['words']}")
-    if report["head"] == "new":
+    if report.get("head") == "new":
         raise InputError(
             "the checkpoint has no classification head: there is nothing it could answer",
             where=path,

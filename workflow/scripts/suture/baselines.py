@@ -54,8 +54,15 @@ def majority(rows: Sequence[Row], train: Sequence[Sample]) -> tuple[list[Row], i
     question_answer = {question: _most_frequent(answers) for question, answers in by_question.items()}
     kind_answer = {kind: _most_frequent(answers) for kind, answers in by_kind.items()}
     overall = _most_frequent(everything)
-    said = [question_answer.get(row.question, kind_answer.get(row.kind, overall)) for row in rows]
+    said = [question_answer.get(row.question) or _of_kind(row.kind, kind_answer, overall) for row in rows]
     return answered(rows, said), sum(row.question not in question_answer for row in rows)
+
+
+def _of_kind(kind: str, known: Mapping[str, str], overall: str) -> str:
+    """Looks a kind up; of several groups, joined by ``/``, the last are left out until it is known."""
+    while kind and kind not in known:
+        kind = kind.rpartition("/")[0]
+    return known.get(kind, overall)
 
 
 def ceiling(rows: Sequence[Row]) -> list[Row]:

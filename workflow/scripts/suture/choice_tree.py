@@ -141,7 +141,7 @@ def _run_tree(model: Any, cache: Any, behind: _Behind, start: torch.Tensor, tree
         rows = len(behind.mask)
         out = model(
             input_ids=torch.tensor([[tree.tokens[node] for node in inner]], device=device).expand(rows, -1),
-            attention_mask=_tree_mask(behind.mask, _sees(tree, inner).to(device), model),
+            attention_mask=_tree_mask(behind.mask, sees(tree, inner).to(device), model),
             position_ids=behind.next + depths,
             past_key_values=cache,
             use_cache=True,
@@ -151,11 +151,11 @@ def _run_tree(model: Any, cache: Any, behind: _Behind, start: torch.Tensor, tree
     # Place 0 is the prompt's end; the log-probability of a node is read where its parent is.
     place = {-1: 0, **{node: number for number, node in enumerate(inner, start=1)}}
     where = torch.tensor([place[parent] for parent in tree.parents], device=start.device)
-    nodes = _log_probabilities(parts, where, torch.tensor([tree.tokens], device=start.device))
+    nodes = log_probabilities(parts, where, torch.tensor([tree.tokens], device=start.device))
     return torch.stack([nodes[:, list(path)].sum(dim=1) for path in tree.paths], dim=1)
 
 
-def _sees(tree: Tree, nodes: Sequence[int]) -> torch.Tensor:
+def sees(tree: Tree, nodes: Sequence[int]) -> torch.Tensor:
     """Returns which node of ``nodes`` sees which: itself and its ancestors, bool [nodes, nodes]."""
     number = {node: at for at, node in enumerate(nodes)}
     sees = torch.eye(len(nodes), dtype=torch.bool)
@@ -210,10 +210,10 @@ def _rows_of(
             **behind.beside,
         )
         parts.append(out.logits)
-    return (_log_probabilities(parts, torch.arange(longest, device=device), tokens) * there).sum(dim=1)
+    return (log_probabilities(parts, torch.arange(longest, device=device), tokens) * there).sum(dim=1)
 
 
-def _log_probabilities(parts: Sequence[torch.Tensor], places: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+def log_probabilities(parts: Sequence[torch.Tensor], places: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """Returns log-probabilities of ``tokens`` [rows or 1, n] where ``places`` [n] are, [rows, n].
 
     ``parts`` are logits [rows, places, vocabulary], one behind the other. The

@@ -46,6 +46,8 @@ class VideoClassifier(ABC):
         self.model = model
         self.classes = tuple(classes)
         self.unused: tuple[str, ...] = ()
+        self.encoders: tuple[str, ...] = ("vision",)
+        self.unseen: tuple[str, ...] = ()
         self.system_prompt = ""
         self.max_length = sys.maxsize  # nothing is a sequence of text that could be too long
         self._loss = Loss()

@@ -23,7 +23,7 @@ _OF_BASE += [model_folder.CARD, model_folder.LIST, model_folder.PAGE]
 _OF_WEIGHTS = ["config.json", "generation_config.json"]
 
 # What a checkpoint's card says that prediction or the model's page needs, where it says it.
-_PASSED_ON = ("frames", "shape", "stopped")
+_PASSED_ON = ("frames", "shape", "stopped", "prompt_mode")
 
 
 def export(checkpoint: Path, base: Path, output: Path, *, threads: int = 1, merge: bool = True) -> str:

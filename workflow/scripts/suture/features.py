@@ -281,6 +281,10 @@ def _layout(lines: Sequence[CachedFeatures]) -> Layout:
     return (sum(line.n_tokens for line in lines), lines[0].token_width), _STORED[lines[0].dtype]
 
 
+def _words(towers: Sequence[str]) -> str:
+    return " and ".join({"vision": "vision tower"}.get(name, name) for name in towers)
+
+
 def check_frozen(model: VideoModel) -> None:
     """Refuses cached features for a model that trains vision tower or projector.
 
@@ -294,11 +298,11 @@ def check_frozen(model: VideoModel) -> None:
     learnt = [
         name
         for name, parameter in module.named_parameters()
-        if parameter.requires_grad and tower_of(name, model.towers) != "language"
+        if parameter.requires_grad and tower_of(name, model.towers) in model.encoders
     ]
     if learnt:
         raise InputError(
-            f"{len(learnt)} parameters of vision tower and projector are trained, and cached features do not depend "
-            f"on them: {learnt[0]}, ...",
-            fix="set cache_features: false, or train the language model alone",
+            f"{len(learnt)} parameters of {_words(model.encoders)} are trained, and cached features do not "
+            f"depend on them: {learnt[0]}, ...",
+            fix="set cache_features: false, or train what comes after it alone",
         )

@@ -31,6 +31,8 @@ ORDINARY = frozenset(
         "awaiting_labels",
         "empty_answer",
         "misspelt_category",
+        "left_out_kind",
+        "not_of_this_variant",
     }
 )
 # Faults of cutting that lie with one stretch, not with its media file.

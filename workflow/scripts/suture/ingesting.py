@@ -47,6 +47,22 @@ def samples(case: Case, check: Check) -> tuple[list[Sample], list[Rejection]]:
     return made, rejected
 
 
+def without_kinds(case: Case, left_out: Sequence[str]) -> Case:
+    """Takes questions of some kinds out of a case; each kind that occurs is counted in one rejection."""
+    rejected = list(case.rejected)
+    for kind in left_out:
+        had = [segment for segment in case.segments if any(turn.kind == kind for turn in segment.turns)]
+        count = sum(turn.kind == kind for segment in had for turn in segment.turns)
+        if had:
+            detail = f"{case.id}: {count} questions of kind {kind} about {len(had)} images or stretches"
+            rejected.append(Rejection(stage=STAGE, reason="left_out_kind", case=case.id, where=kind, detail=detail))
+    segments = tuple(
+        replace(segment, turns=tuple(turn for turn in segment.turns if turn.kind not in left_out))
+        for segment in case.segments
+    )
+    return replace(case, segments=segments, rejected=tuple(rejected))
+
+
 def apart(samples: Sequence[Sample]) -> list[Sample]:
     """Makes each question a sample of its own: ``<clip>.<kind>``, or ``<clip>.<number>`` where a kind occurs twice."""
     made = []

@@ -17,7 +17,7 @@ from suture.baselines import BLIND, MAJORITY
 from suture.config.scoring import RESAMPLES, SEED
 from suture.errors import InputError
 from suture.statistics import LEVEL, Estimate, bootstrap
-from suture.tasks.base import NOTHING_MORE, Context, Measure, Missing, Row, Task
+from suture.tasks.base import NOTHING_MORE, Context, Measure, Missing, Row, Task, kinds_of
 
 MOST_UNITS = 1000
 """Above so many, cases are resampled in this many groups of equal size, dealt by chance: the interval is the same
@@ -119,8 +119,8 @@ def entry(
     for name, answered in sorted(baselines.items()):
         asked += [(("baselines", name), m) for m in _only(task.measures(answered, units.count, context))]
     for axis in AXES:
-        for name in sorted({getattr(row, axis) for row in rows} - {""}):
-            mine = [row for row in rows if getattr(row, axis) == name]
+        for name in sorted({name for row in rows for name in _groups(row, axis)}):
+            mine = [row for row in rows if name in _groups(row, axis)]
             found = _only(task.measures(mine, units.count, context))
             # Among the rows of one kind, acc@KIND is acc once more.
             found = [m for m in found if m.classes != axis and not (axis == "kind" and m.key == f"acc@{name}")]
@@ -160,6 +160,11 @@ def entry(
         **({"tables": tables} if tables else {}),
         "not_computed": missing,
     }
+
+
+def _groups(row: Row, axis: str) -> tuple[str, ...]:
+    """Returns what a row is counted under on an axis."""
+    return kinds_of(row) if axis == "kind" else tuple(filter(None, (row.phase,)))
 
 
 def _at_least_the_majority(

@@ -123,6 +123,20 @@ def by_clip(samples: Sequence[Sample], fractions: Sequence[float], seed: int) ->
     return dict(zip(ids, names, strict=True))
 
 
+def check_never_trained(splits: Mapping[str, Sequence[Sample]], cases: frozenset[str]) -> None:
+    """Refuses a split that trains or validates on cases which a dataset keeps for testing, whatever asked for it.
+
+    Raises:
+        InputError: naming them.
+    """
+    for name in ("train", "val"):
+        if found := sorted({sample.case for sample in splits[name]} & cases):
+            raise InputError(
+                f"{', '.join(found)} would be in {name}: this dataset's published test set is never trained on",
+                fix="split.official: true takes the publisher's split; or leave these out of `cases`",
+            )
+
+
 def balance(train: Sequence[Sample]) -> tuple[list[Sample], dict[str, dict[str, int]]]:
     """Repeats the samples of rare phases so that phases come near the largest in number.
 

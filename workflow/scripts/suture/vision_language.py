@@ -51,7 +51,11 @@ class VisionLanguageModel(ABC):
     towers: Mapping[str, tuple[str, ...]]
     unused: tuple[str, ...] = ()
     placeholder = "video_token_id"
-    """Where the configuration names the token that stands for what is shown."""
+    """Where the configuration names the token that stands for what is shown; '': none does, it is looked at aside."""
+    encoders: tuple[str, ...] = ("vision", "projector")
+    """The towers that make features: what comes before the words."""
+    unseen: tuple[str, ...] = ()
+    """Modules beside ``encoders`` that nothing reaches where no video is shown."""
 
     def __init__(
         self, model: Any, processor: Any, system_prompt: str, *, end: str, lead: str = "", start: str = ""
@@ -63,7 +67,7 @@ class VisionLanguageModel(ABC):
         self.max_length: int = model.config.text_config.max_position_embeddings
         self._end, self._lead = end, lead
         self._start = [self._id_of(start)] if start else []
-        self._video_id: int = getattr(model.config, self.placeholder)
+        self._video_id: int = getattr(model.config, self.placeholder) if self.placeholder else -1
         self._end_id = self._id_of(end)
         self._pad_id: int = self.tokenizer.pad_token_id
         self._text = lru_cache(maxsize=200_000)(self._encode_text)
@@ -125,7 +129,7 @@ class VisionLanguageModel(ABC):
     def count_tokens(self, turns: Sequence[Turn], shape: tuple[int, int, int] | None) -> int:
         """Counts tokens: those of the text, and the video's in place of its placeholder."""
         text = len(self._text(tuple(turns), shape is not None, False).input_ids)
-        return text if shape is None else text - 1 + self.visual_tokens(shape)
+        return text if shape is None or not self.placeholder else text - 1 + self.visual_tokens(shape)
 
     def encode(self, turns: Sequence[Turn], video: Video | Features | None, *, for_reply: bool = False) -> Example:
         """Encodes a conversation; the video's placeholder becomes its tokens."""
@@ -145,9 +149,10 @@ class VisionLanguageModel(ABC):
         else:
             count = self.visual_tokens(tuple(video.frames.shape[:3]))
             media = self.pixels(video)
-        at = ids.index(self._video_id)
-        ids[at : at + 1] = [self._video_id] * count
-        labels[at : at + 1] = [chat.IGNORED] * count
+        if self.placeholder:
+            at = ids.index(self._video_id)
+            ids[at : at + 1] = [self._video_id] * count
+            labels[at : at + 1] = [chat.IGNORED] * count
         return Example(input_ids=ids, labels=labels, media=media)
 
     def collate(

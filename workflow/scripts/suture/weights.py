@@ -20,19 +20,27 @@ _OTHERS = {"adapter", "onnx", "original", ".git", ".cache"}
 
 
 def fetch(
-    family: str, model: str, revision: str | None, output: Path, *, classes: list[str] | None = None
+    family: str,
+    model: str,
+    revision: str | None,
+    output: Path,
+    *,
+    classes: list[str] | None = None,
+    num_frames: int | None = None,
 ) -> dict[str, Any]:
     """Brings a base model into a folder of its own.
 
     Args:
         family: name of the model family.
         model: ``small`` or another model that the family builds, a folder, a
-            file that the family reads, or a hub id.
-        revision: commit of a hub model, 40 hexadecimal digits.
+            file that the family reads, or a hub id; for a family put together of
+            several, folders or hub ids joined by ``+``.
+        revision: commit of a hub model, 40 hexadecimal digits; of several, joined by ``+``.
         output: the folder to write. Files of a folder, or of the hub's cache,
             are linked where the file system allows it, else copied; they are
             not changed. Pickled weights become safetensors.
         classes: names for the classes of a file's head, where it has one.
+        num_frames: frames that the video encoder is to take, of a family where its user says so.
 
     Returns:
         What is written to weights.json: where the model is from, the digest of
@@ -46,6 +54,7 @@ def fetch(
     if classes and source != "file":
         raise InputError("labels are for the head of a checkpoint file", fix="leave them out")
     folder = Path(model) if source == "folder" else hub.cached(model, revision) if source == "hub" else None
+    parts = _parts(model, revision) if source == "parts" else []
     libraries.prepare(threads=1)  # not before: it goes offline
     from suture import weights_table
 
@@ -58,11 +67,17 @@ def fetch(
             registry.family(family).build(model, temporary)
         elif source == "file":
             taken = {"checkpoint": registry.family(family).take_file(Path(model), temporary, classes)}
+        elif source == "parts":
+            for path in (inner for part in parts for inner in sorted(part.rglob("*"))):
+                hub.check(path)
+            registry.family(family).assemble(parts, temporary)
         if folder is not None:
             model_folder.check_family(folder, family)
             for path in sorted(folder.rglob("*")) if source == "hub" else ():
                 hub.check(path)
             left_out = _take(folder, temporary)
+        if num_frames is not None:
+            _show_frames(family, temporary, num_frames)
         parameters = model_folder.count_parameters(temporary)
         if not (temporary / "config.json").is_file():
             raise InputError("no config.json in the model folder", where=model, fix="give a Hugging Face model folder")
@@ -73,8 +88,8 @@ def fetch(
             "schema": 1,
             "family": family,
             "source": source,
-            "model": model if source == "hub" else None,
-            "revision": revision if source == "hub" else None,
+            "model": model if source == "hub" or revision else None,
+            "revision": revision,
             "license": _license(temporary / model_folder.PAGE),
             "parameters": parameters,
             "tensors": table.to_json(),
@@ -98,11 +113,35 @@ def _source(family: str, model: str) -> str:
         return "built"
     if Path(model).is_dir():
         return "folder"
+    if "+" in model:
+        return "parts"
     if not Path(model).is_file():
         return "hub"
-    if known.get("ANSWERS", "texts") != "classes":
+    if not takes_files(family):
         raise InputError("a file; this family's models are folders", where=model, fix="give the folder")
     return "file"
+
+
+def takes_files(family: str) -> bool:
+    """Tells whether a family reads checkpoint files of its own."""
+    known = registry.literals("model family", family)
+    return bool(known.get("TAKES_FILES")) or known.get("ANSWERS", "texts") == "classes"
+
+
+def _parts(model: str, revision: str | None) -> list[Path]:
+    """Returns the folders of a model that is put together of several, fetched where they are on the hub."""
+    names = model.split("+")
+    pins: list[str | None] = list(revision.split("+")) if revision else [None] * len(names)
+    if len(pins) != len(names):
+        raise InputError(f"{len(pins)} revisions for {len(names)} models", fix="join one commit for each by +")
+    return [Path(name) if Path(name).is_dir() else hub.cached(name, pin) for name, pin in zip(names, pins, strict=True)]
+
+
+def _show_frames(family: str, folder: Path, num_frames: int) -> None:
+    show = getattr(registry.family(family), "show_frames", None)
+    if show is None:
+        raise InputError(f"the number of frames of {family} is not its user's", fix="leave out num_frames")
+    show(folder, num_frames)
 
 
 def _take(folder: Path, target: Path) -> list[str]:

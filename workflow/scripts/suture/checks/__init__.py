@@ -16,10 +16,13 @@ from suture.checks import (
     data,
     disk,
     gpu,
+    labels,
     plan,
     profile,
     software,
+    splits,
     token,
+    training,
     weights,
 )
 from suture.checks.base import Finding, Setting
@@ -31,6 +34,8 @@ GROUPS: Mapping[str, Check] = {
     "software": software.check,
     "configuration": configuration.check,
     "data": data.check,
+    "split": splits.check,
+    "labels": labels.check,
     "weights": weights.check,
     "token": token.check,
     "profile": profile.check,
@@ -39,8 +44,12 @@ GROUPS: Mapping[str, Check] = {
     "gpu": gpu.check,
     "disk": disk.check,
     "plan": plan.check,
+    "training": training.check,
 }
 """The groups in the order in which a user would mend them."""
+
+HEAVY = frozenset({"training"})
+"""Groups that load a model: `sanity_check` runs them, `doctor` where they are asked for by name."""
 
 
 def findings(setting: Setting, groups: Mapping[str, Check] = GROUPS) -> Iterator[tuple[str, Finding]]:

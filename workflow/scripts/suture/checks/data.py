@@ -15,7 +15,7 @@ def check(setting: Setting) -> Iterator[Finding]:
     config = setting.config
     if config is None:
         return
-    if config.draw is not None and config.draw.kind == "surgery":
+    if config.draw is not None and config.draw.kind != "annotations":
         yield ok(f"{len(config.cases or [])} cases are drawn: no data is needed")
         return
     adapter, root = registry.dataset(config.adapter), Path(config.annotations or "")

@@ -7,6 +7,7 @@ Only keys that the pipeline reads are here: an unknown key is refused (see
 from __future__ import annotations
 
 import difflib
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,12 +51,14 @@ def _named(kind: str, name: str) -> str:
 class Draw(Section):
     """Videos drawn here instead of real ones: demo data without a download."""
 
-    kind: Literal["surgery", "annotations", "ultrasound", "endoscopy", "chest"] = Field(
+    kind: Literal["surgery", "annotations", "ultrasound", "endoscopy", "cholecystectomy", "chest"] = Field(
         "surgery",
         description="`surgery`: invented cases in Cataract-1K's file formats. `annotations`: the polygons of the real "
         "annotation files under `annotations`, at their times. `ultrasound`: invented images in FADA's file formats, "
         "of each of `categories`. `endoscopy`: invented clips in video_folder's layout, whose class is in the motion; "
-        "their cases are named DATASET.PATIENT. `chest`: invented radiographs and reports in MIMIC-CXR's formats.",
+        "their cases are named DATASET.PATIENT. `cholecystectomy`: invented frames with questions about them in "
+        "SSG-VQA's file formats; cases are some of its videos. `chest`: invented radiographs and reports in "
+        "MIMIC-CXR's formats.",
     )
     seed: int = Field(7, description="Seed of the drawings; a case is a function of its id, this seed, size and fps.")
     size: int = Field(
@@ -63,14 +66,23 @@ class Draw(Section):
     )
     fps: int = Field(10, ge=1, le=60, description="Frames a second of the drawn videos.")
     images: int = Field(
-        40, ge=1, le=999, description="With `ultrasound`: images of each category; with `chest`: patients."
+        40,
+        ge=1,
+        le=999,
+        description="With `ultrasound`: images of each category; with `cholecystectomy`: of each case; with `chest`: "
+        "patients.",
     )
     clips: int = Field(8, ge=1, description="With `endoscopy`: clips of each case.")
 
     @property
     def dataset(self) -> str:
         """The adapter that reads what is drawn."""
-        others = {"ultrasound": "fetal_ultrasound", "endoscopy": "video_folder", "chest": "mimic_cxr"}
+        others = {
+            "ultrasound": "fetal_ultrasound",
+            "endoscopy": "video_folder",
+            "cholecystectomy": "ssgvqa",
+            "chest": "mimic_cxr",
+        }
         return others.get(self.kind, "cataract1k")
 
 
@@ -300,9 +312,16 @@ class Experiment(Section):
     family: Name = Field(description="Model family: a module in `workflow/scripts/suture/models/`.")
     model: str = Field(
         "small",
-        description="Base model: `small` (built locally, random weights), a folder, or a hub id with `revision`.",
+        description="Base model: `small` (built locally, random weights), a folder, or a hub id with `revision`; for a "
+        "family that is put together of several, these, joined by `+`.",
     )
     revision: str | None = Field(None, description="Pinned commit of a hub model; required for a hub id.")
+    num_frames: int | None = Field(
+        None,
+        ge=1,
+        description="Frames that the video encoder takes, where its positions are computed (surgvivqa: published 16); "
+        "a still is repeated so often. Default: the base model's.",
+    )
     init_from: Name | None = Field(
         None,
         description="Start from the finished model of this other experiment, not from `model`; it is trained first.",
@@ -322,6 +341,11 @@ class Experiment(Section):
         min_length=2,
         description="Classifiers: the classes in their official order; of two the second is the one looked for. "
         "Default: the answers in training, sorted.",
+    )
+    prompt_mode: Literal["simple", "choices"] | None = Field(
+        None,
+        description="surgvivqa: put the question alone (`simple`), or with the candidates of `predict.choices`. It is "
+        "stored with the model, which is asked as it was trained.",
     )
     frames: Frames = Field(description="Frames the model sees.")
     cache_features: bool = Field(
@@ -389,13 +413,17 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _pinned(self) -> Experiment:
         if self.init_from is not None:
-            if self.model != "small" or self.revision:
+            if self.model != "small" or self.revision or self.num_frames:
                 raise ValueError(f"`init_from` names the base model: leave out model: {self.model}")
             return self
         built = registry.literals("model family", self.family).get("BUILT", ())
-        local = self.model in ("small", *built) or Path(self.model).exists() or self.model.endswith(CHECKPOINT_FILES)
-        # A path that begins so is no hub id, also where the folder is yet to be made.
-        local = local or self.model.startswith(("./", "/"))
+        parts = self.model.split("+")
+        local = (
+            self.model in ("small", *built)
+            # A path that begins so is no hub id, also where the folder is yet to be made.
+            or all(Path(part).exists() or part.startswith(("./", "/")) for part in parts)
+            or self.model.endswith(CHECKPOINT_FILES)
+        )
         if local and self.revision:
             raise ValueError("`revision` is of a hub model; leave it out for what is built, a file and a folder")
         if not local and not self.revision:
@@ -443,6 +471,24 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _prompt_can_be_put_so(self) -> Experiment:
+        if self.prompt_mode is None:
+            return self
+        if self.prompt_mode not in registry.literals("model family", self.family).get("PROMPT_MODES", ()):
+            raise ValueError(f"`prompt_mode` is none of {self.family}: leave it out")
+        if self.prompt_mode == "choices" and not self.predict.choices:
+            raise ValueError("`prompt_mode: choices` shows the candidates of `predict.choices`: name their file")
+        return self
+
+    @property
+    def prompt_flags(self) -> str:
+        """How questions are put, as flags of train.py."""
+        if self.prompt_mode is None:
+            return ""
+        shown = f" --choices {shlex.quote(str(self.predict.choices))}" if self.prompt_mode == "choices" else ""
+        return f"--prompt-mode {self.prompt_mode}{shown}"
+
+    @model_validator(mode="after")
     def _has_adapters_to_push(self) -> Experiment:
         if self.push_to_hub and self.push_to_hub.adapter_only and not self.train.adapter:
             raise ValueError("push_to_hub.adapter_only: no adapters are trained; add use_lora or use_qlora to train")
@@ -478,17 +524,23 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _features_can_be_cached(self) -> Experiment:
-        if self.cache_features and (reason := refusal(self.train)):
+        if self.cache_features and (reason := refusal(self.train, self._encoders)):
             raise ValueError(f"`cache_features` cannot be used here: {reason}")
         return self
+
+    @property
+    def _encoders(self) -> tuple[str, ...]:
+        return tuple(registry.literals("model family", self.family).get("ENCODERS", ("vision", "projector")))
 
     @property
     def base_key(self) -> str:
         """Name of the base model's folder: experiments with an equal base share it."""
         if self.init_from is not None:
             return f"from.{self.init_from}"
-        name = self.model.rstrip("/").replace("/", "--")
-        return f"{self.family}.{name}" + (f".{self.revision[:12]}" if self.revision else "")
+        name = self.model.rstrip("/").replace("/", "--").replace("+", "-and-")
+        pinned = "".join(f".{one[:12]}" for one in (self.revision or "").split("+") if one)
+        shown = f".n{self.num_frames}" if self.num_frames else ""
+        return f"{self.family}.{name}{pinned}{shown}"
 
 
 class ReportModels(Section):

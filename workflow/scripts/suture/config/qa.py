@@ -108,6 +108,11 @@ class QA(BaseModel):
         description="With `annotation`: the questions about a clip are one conversation, or each is a sample of its "
         "own, as in FADA, whose models are asked one at a time.",
     )
+    keep_kinds: list[str] = Field(
+        default_factory=list,
+        description="With `annotation`: kinds of questions to keep that the publisher's own loader leaves out "
+        "(ssgvqa: multi_label).",
+    )
     llm: LLM | None = Field(None, description="The language model of a back end that has one; see `qa.llm.*`.")
 
     @property
@@ -129,6 +134,8 @@ class QA(BaseModel):
                 f"{' and '.join(sorted(unused))} would be ignored: only backend: template and language models "
                 f"write questions"
             )
+        if self.keep_kinds and self.backend != "annotation":
+            raise ValueError("`keep_kinds` would be ignored: it is of backend: annotation")
         if self.questions == "apart" and self.backend != "annotation":
             raise ValueError("`questions: apart` would be ignored: it is of backend: annotation")
         if self.first_wording + self.wordings > 4:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,6 +17,7 @@ OF_ADAPTERS = (
     "lora_dropout",
     "lora_targets",
     "lora_vision_targets",
+    "train_projector",
     "use_dora",
     "use_rslora",
 )
@@ -126,6 +127,11 @@ class Train(BaseModel):
         description="LoRA: adapted layers of vision tower and projector, apart from the language model's: "
         "`all-linear`, or names of layers; default: none.",
     )
+    train_projector: bool = Field(
+        False,
+        description="With `use_lora`: train all weights of what joins video and language model too (SurgViVQA: BLIP's "
+        "text encoder, published as --train-blip).",
+    )
     use_dora: bool = Field(False, description="LoRA: learn size and direction of each weight apart (DoRA); slower.")
     use_rslora: bool = Field(
         False, description="LoRA: multiply the adapters by lora_alpha / sqrt(r) (rsLoRA), for large r."
@@ -198,12 +204,24 @@ class Train(BaseModel):
         rate = self.learning_rate if own is None else own
         return rate if self.learning_rate_per is None else rate * self.samples_per_step / self.learning_rate_per
 
+    def frozen_of(self, encoders: Collection[str]) -> tuple[str, ...]:
+        """The towers that full training leaves as they are, of a family whose ``encoders`` see the video alone.
+
+        Without a video nothing of these is of use; what reads words beside it still is.
+        """
+        return tuple(tower for tower in self.frozen if tower in self._left or tower in encoders)
+
+    @property
+    def _left(self) -> set[str]:
+        """The towers that are left as they are whatever is shown."""
+        left = {tower for tower in TOWERS if getattr(self, f"freeze_{tower}")}
+        return left | ({"vision", "language"} if self.tune_mm_mlp_adapter else set())
+
     @property
     def frozen(self) -> tuple[str, ...]:
         """The towers that full training leaves as they are; a blind model has no use for those of the video."""
-        unseen: tuple[str, ...] = ("vision", "projector") if self.blind and self.adapter is None else ()
-        unseen += ("vision", "language") if self.tune_mm_mlp_adapter else ()
-        return tuple(tower for tower in TOWERS if tower in unseen or getattr(self, f"freeze_{tower}"))
+        unseen = {"vision", "projector"} if self.blind and self.adapter is None else set()
+        return tuple(tower for tower in TOWERS if tower in unseen | self._left)
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> Train:
@@ -273,6 +291,7 @@ class Train(BaseModel):
             if getattr(self, f"{tower}_learning_rate") is None:
                 continue
             reached = self.lora_vision_targets is not None or self.lora_targets.startswith("re:")
+            reached = reached or (tower == "projector" and self.train_projector)
             if tower in self.frozen or (self.adapter and not reached):
                 raise ValueError(f"`{tower}_learning_rate` would do nothing: nothing of the {tower} tower is trained")
         return self

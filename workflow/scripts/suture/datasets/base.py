@@ -64,6 +64,18 @@ def read_split(adapter: Adapter, root: Path) -> dict[str, str]:
     return found
 
 
+def never_trained(adapter: Adapter) -> frozenset[str]:
+    """Returns the cases that no configuration may train or validate on: ``NEVER_TRAINED`` of an adapter."""
+    found: frozenset[str] = getattr(adapter, "NEVER_TRAINED", frozenset())
+    return found
+
+
+def left_out_kinds(adapter: Adapter) -> tuple[str, ...]:
+    """Returns the kinds of questions that the publisher's own loader leaves out: ``LEFT_OUT_KINDS`` of an adapter."""
+    found: tuple[str, ...] = getattr(adapter, "LEFT_OUT_KINDS", ())
+    return found
+
+
 def annotation_digest(adapter: Adapter, root: Path, case: str) -> str | None:
     """Returns a digest of one case's annotation, of an adapter whose cases share their files.
 

@@ -85,12 +85,16 @@ class VideoModel(Protocol):
     that fits decides, and each parameter belongs to one tower. ``unused`` are
     modules and parameters that are not trained: the loss on a video's answers
     never reaches them, or the options leave them as they are.
+    ``encoders`` are the towers whose outputs a cache of features holds, and
+    ``unseen`` modules beside them that nothing reaches where no video is shown.
     """
 
     model: PreTrainedModel
     language_model: str
     towers: Mapping[str, tuple[str, ...]]
     unused: tuple[str, ...]
+    encoders: tuple[str, ...]
+    unseen: tuple[str, ...]
     system_prompt: str
     max_length: int
 
@@ -183,11 +187,18 @@ class Family(Protocol):
 
     - ``REFUSED``: for each training option that the family has no use for, the reason;
     - ``BUILT``: names of models that its function ``build(name, folder)`` saves with random weights;
-    - ``REMADE``: tensors whose shape follows from the run, not from the base.
+    - ``REMADE``: tensors whose shape follows from the run, not from the base;
+    - ``ENCODERS``: its models' ``encoders``, where they are not vision tower and projector;
+    - ``ALIASES``: published options under another name than ours; ``SWITCHES``: published switches, alone or
+      joined by ``+``, to the options that they mean;
+    - ``PROMPT_MODES`` and ``CANDIDATES``: see :mod:`suture.prompt_modes`.
 
     Where a family's weights come as files that the library cannot read,
-    ``take_file(path, folder, classes)`` makes a model folder of one. A family
-    with a model class of its own names it: ``MODEL``."""
+    ``take_file(path, folder, classes)`` makes a model folder of one; a family
+    that answers in words says ``TAKES_FILES = True``. Where a model is put
+    together of several, ``assemble(folders, folder)`` does it, and where the
+    number of frames is its user's, ``show_frames(folder, num_frames)`` sets it.
+    A family with a model class of its own names it: ``MODEL``."""
 
     def build_small(self, folder: Path) -> None:
         """Saves a small model with random weights and its processor, the same bytes each time."""

@@ -153,6 +153,11 @@ class Task(Protocol):
         ...
 
 
+def kinds_of(row: Row) -> tuple[str, ...]:
+    """Returns the groups that a row is counted in: its kind, or several joined by ``/``; () without a kind."""
+    return tuple(filter(None, row.kind.split("/")))
+
+
 def units_of(rows: Sequence[Row]) -> NDArray[np.int64]:
     """Returns the unit of each row, [rows]."""
     return np.array([row.unit for row in rows], dtype=np.int64)

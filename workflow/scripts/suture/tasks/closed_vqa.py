@@ -19,7 +19,7 @@ from suture.errors import InputError
 from suture.measures import calibration
 from suture.measures.counts import Counts, confusion, mean_over
 from suture.measures.ranking import Ranking
-from suture.tasks.base import NOTHING_MORE, Context, FloatArray, Measure, Missing, Row, units_of
+from suture.tasks.base import NOTHING_MORE, Context, FloatArray, Measure, Missing, Row, kinds_of, units_of
 from suture.tasks.open_vqa import normalise
 
 PIPELINE_TAG = "visual-question-answering"
@@ -90,8 +90,8 @@ def measures(rows: Sequence[Row], n_units: int, context: Context = NOTHING_MORE)
     gold, predicted = (classes_of(which, labels) for which in _answers(rows))
     counts = Counts(rows, gold, predicted, n_units)
     found: list[Measure | Missing] = [counts.measure("acc", _ACC, counts.accuracy)]
-    for kind in sorted({row.kind for row in rows} - {""}):
-        mine = [i for i, row in enumerate(rows) if row.kind == kind]
+    for kind in sorted({kind for row in rows for kind in kinds_of(row)}):
+        mine = [i for i, row in enumerate(rows) if kind in kinds_of(row)]
         few = Counts([rows[i] for i in mine], [gold[i] for i in mine], [predicted[i] for i in mine], n_units)
         found.append(few.measure(f"acc@{kind}", f"{_ACC}; questions of kind {kind}", few.accuracy))
     found.append(counts.measure("wF1", _WF1, counts.weighted_f1))

@@ -8,13 +8,14 @@ import shutil
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from transformers import set_seed
+from transformers.pytorch_utils import Conv1D
 
 from suture import files, model_folder
 from suture.config.training import Train
@@ -26,6 +27,9 @@ from suture.training.towers import is_inside, tower_of
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+
+# What the adapter library puts into the names of modules that it trains whole.
+_COPY, _WRAPPED = "modules_to_save.default.", "base_model.model."
 
 _COMPUTE = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -74,8 +78,12 @@ def attach(model: VideoModel, options: Train) -> dict[str, int]:
     expression = target_expression(model, layers, options)
     targets = matched(base, layers, expression, options.lora_targets)
     # DoRA learns the size of each output beside the two matrices.
-    sizes = {name: (layers[name].in_features, layers[name].out_features) for name in targets}
-    expected = sum(options.r * (before + after) + options.use_dora * after for before, after in sizes.values())
+    sizes = [widths(layers[name]) for name in targets]
+    expected = sum(options.r * (before + after) + options.use_dora * after for before, after in sizes)
+    whole = _whole(model, options)
+    expected += sum(
+        p.numel() for n, p in base.named_parameters() if is_inside(n, whole) and not is_inside(n, model.unused)
+    )
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=options.r,
@@ -84,9 +92,15 @@ def attach(model: VideoModel, options: Train) -> dict[str, int]:
         target_modules=expression,
         use_dora=options.use_dora,
         use_rslora=options.use_rslora,
+        fan_in_fan_out=any(isinstance(layers[name], Conv1D) for name in targets),
+        modules_to_save=whole or None,
     )
     set_seed(options.seed)
     adapted = wrap(base, config)
+    if whole:
+        for name, parameter in adapted.named_parameters():
+            if is_inside(name.replace(_COPY, ""), [f"{_WRAPPED}{unused}" for unused in model.unused]):
+                parameter.requires_grad_(False)
     trainable, total = adapted.get_nb_trainable_parameters()
     names = {name for name, module in adapted.get_base_model().named_modules() if isinstance(module, LoraLayer)}
     if names != set(targets) or trainable != expected:
@@ -98,14 +112,34 @@ def attach(model: VideoModel, options: Train) -> dict[str, int]:
     model.model = adapted
     print(
         f"{options.adapter}: {len(targets)} layers adapted, {quantized} in {options.bits} bits; "
-        f"{trainable} of {total} parameters trained ({trainable / total:.2%})",
+        f"{trainable} of {total} parameters trained ({trainable / total:.4%})"
+        + (f", {', '.join(whole)} whole" if whole else ""),
         flush=True,
     )
     return {"total": total, "trainable": trainable, "adapted_layers": len(targets), "quantized_layers": quantized}
 
 
-def linear_layers(model: Any) -> dict[str, torch.nn.Linear]:
-    """Returns the layers that can be adapted, by name: linear ones, but not the output layer.
+def _whole(model: VideoModel, options: Train) -> list[str]:
+    """Names the modules whose weights are trained beside the adapters, all of them."""
+    if not options.train_projector:
+        return []
+    if options.blind:
+        model.unused = (*model.unused, *model.unseen)
+        if "projector" in model.encoders:
+            return []
+    return list(model.towers["projector"])
+
+
+def widths(layer: torch.nn.Module) -> tuple[int, int]:
+    """Returns the numbers of inputs and outputs of a layer that can be adapted."""
+    if isinstance(layer, Conv1D):
+        return int(layer.nx), int(layer.nf)
+    linear = cast(torch.nn.Linear, layer)
+    return linear.in_features, linear.out_features
+
+
+def linear_layers(model: Any) -> dict[str, torch.nn.Module]:
+    """Returns the layers that can be adapted, by name: linear ones, GPT-2's among them, but not the output layer.
 
     The output layer is often the embedding's transpose: adapted, it could not be merged.
     """
@@ -113,11 +147,11 @@ def linear_layers(model: Any) -> dict[str, torch.nn.Linear]:
     return {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not output
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not output
     }
 
 
-def target_expression(model: VideoModel, layers: Mapping[str, torch.nn.Linear], options: Train) -> str:
+def target_expression(model: VideoModel, layers: Mapping[str, torch.nn.Module], options: Train) -> str:
     """Returns a regular expression for the whole names of the target layers.
 
     Args:
@@ -168,7 +202,7 @@ def _expression(found: Sequence[str], layers: Iterable[str]) -> str:
     return "|".join(sorted(parts))
 
 
-def matched(model: Any, layers: dict[str, torch.nn.Linear], expression: str, targets: str) -> list[str]:
+def matched(model: Any, layers: dict[str, torch.nn.Module], expression: str, targets: str) -> list[str]:
     """Returns the names of the layers that an expression matches.
 
     Raises:

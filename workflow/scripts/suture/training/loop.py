@@ -234,10 +234,13 @@ def prepare(model: VideoModel, options: Train) -> dict[str, int]:
     """
     if options.adapter:
         return adapters.attach(model, options)
-    counts = towers.freeze(model, options.frozen)
+    frozen = options.frozen_of(model.encoders)
+    if options.blind:
+        model.unused = (*model.unused, *model.unseen)
+    counts = towers.freeze(model, frozen)
     if options.mm_use_im_start_end:
         counts["trainable"] += towers.train_rows(model, getattr(model, "new_tokens", ()))
-    left_out = f"; {', '.join(options.frozen)} frozen" if options.frozen else ""
+    left_out = f"; {', '.join(frozen)} frozen" if frozen else ""
     share = counts["trainable"] / counts["total"]
     print(f"full training: {counts['trainable']} of {counts['total']} parameters ({share:.2%}){left_out}", flush=True)
     return counts

@@ -90,6 +90,7 @@ def measure(
     began: float,
     sampling: Sampling | None = None,
     classes: Sequence[str] | None = None,
+    told: str | None = None,
 ) -> Measured:
     """Measures one way of training.
 
@@ -102,6 +103,7 @@ def measure(
         began: moment on ``time.monotonic``'s clock at which the process started.
         sampling: how frames are drawn.
         classes: of a classifier.
+        told: what the prompt says beside a question; None: what the model says.
 
     Returns:
         What was found. What does not fit is an answer, not an error.
@@ -122,7 +124,7 @@ def measure(
         problem = f"weights, gradients and optimiser alone take {in_gib(least)}, there are {in_gib(capacity)}"
         return Measured(**found | {"memory": Memory(bytes=None, at_least=least, problem=problem)})
     try:
-        loaded = inputs.load(family, options, files, sampling=sampling, classes=classes)
+        loaded = inputs.load(family, options, files, told, sampling=sampling, classes=classes)
         found["samples"] = len(loaded.train)
         if steps is None:
             return Measured(**found | {"memory": Memory(bytes=_longest(loaded, options))})

@@ -1,0 +1,146 @@
+"""SurgViVQA on drawn SSG-VQA files by the commands: published flags, stops, prompt modes, evaluation, sanity check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import draw_cholecystectomy
+import evaluate_checkpoint
+import export_model
+import fetch_weights
+import predict
+import sanity_check
+import train as train_command
+from support import ROOT, call
+from suture import cli, files, model_folder, records
+from suture.errors import InputError
+from suture.records import Sample
+
+LABELS = ROOT / "config/ssgvqa.labels.json"
+VIDEOS = ("VID04", "VID05", "VID01", "VID02")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ssgvqa")
+    call(
+        draw_cholecystectomy,
+        "--cases",
+        *VIDEOS,
+        "--images",
+        3,
+        "--annotations",
+        root / "qa",
+        "--output",
+        root / "frames",
+    )
+    call(fetch_weights, "--family", "surgvivqa", "--model", "small", "--output", root / "base")
+    return root
+
+
+def train(data: Path, out: Path, *more: object) -> int:
+    """Trains by the published flags."""
+    words = [
+        "--family", "surgvivqa", "--model", data / "base",
+        "--ssgvqa-root", data / "qa", "--image-root", data / "frames", "--size", 56, 56,
+        "--max-steps", 6, "--batch-size", 2, "--lr", "5e-3", "--save-every-steps", 2,
+        "--eval-every-steps", 3, "--precision", "fp32",
+        "--num-frames", 2, "--output", out, "--work-dir", f"{out}-work",
+        *more,
+    ]  # fmt: skip
+    args = train_command.parser("surgvivqa").parse_args([str(word) for word in words])
+    return int(train_command.main(args))
+
+
+def test_the_drawn_answers_are_told_by_the_picture_and_files_are_the_same_each_time(data: Path, tmp_path: Path) -> None:
+    again = ["--images", 3, "--annotations", tmp_path / "qa", "--output", tmp_path / "frames"]
+    call(draw_cholecystectomy, "--cases", *reversed(VIDEOS), *again)
+    for folder in ("qa", "frames"):
+        ours = sorted(path.relative_to(data / folder) for path in (data / folder).rglob("*.*"))
+        assert ours == sorted(path.relative_to(tmp_path / folder) for path in (tmp_path / folder).rglob("*.*"))
+        assert all((data / folder / path).read_bytes() == (tmp_path / folder / path).read_bytes() for path in ours)
+
+
+def test_training_by_the_published_flags_stops_goes_on_and_keeps_test_videos_out(data: Path, tmp_path: Path) -> None:
+    whole, first, second = (tmp_path / name for name in ("whole", "1", "2"))
+    assert train(data, whole, "--prompt-mode", "simple") == cli.DONE
+    assert train(data, first, "--prompt-mode", "simple", "--until-step", 3) == cli.DONE
+    assert train(data, second, "--prompt-mode", "simple", "--resume", first) == cli.DONE
+    for name in ("adapter_model.safetensors", "optimizer.pt", "log.jsonl"):
+        assert (whole / name).read_bytes() == (second / name).read_bytes(), name
+    card = model_folder.read_card(whole)
+    assert card["prompt_mode"] == "simple" and card["parameters"]["adapted_layers"] == 6
+    for split, cases in (("train", {"VID04", "VID05"}), ("val", {"VID01"})):
+        read: list[Sample] = records.read(Path(f"{whole}-work") / "data" / split / "samples.jsonl", Sample)
+        assert {sample.case for sample in read} == cases
+        assert {len(sample.turns) for sample in read} == {1}
+
+
+@pytest.fixture(scope="module")
+def exported(data: Path) -> Path:
+    assert train(data, data / "run", "--prompt-mode", "choices", "--choices", LABELS) == cli.DONE
+    call(export_model, "--checkpoint", data / "run", "--base", data / "base", "--output", data / "model")
+    return data / "model"
+
+
+def test_a_model_is_evaluated_by_one_command_as_it_was_trained(data: Path, exported: Path, tmp_path: Path) -> None:
+    words = [
+        "--family", "surgvivqa", "--adapter", "ssgvqa", "--root", data / "qa", "--videos", data / "frames",
+        "--choices", LABELS, "--checkpoint", exported, "--limit", 12,
+    ]  # fmt: skip
+    call(evaluate_checkpoint, *words, "--output", tmp_path / "own")
+    call(evaluate_checkpoint, *words, "--output", tmp_path / "said", "--prompt-mode", "choices")
+    assert (tmp_path / "own/predictions.jsonl").read_bytes() == (tmp_path / "said/predictions.jsonl").read_bytes()
+    entry = files.read_json(tmp_path / "own/metrics.json")
+    assert entry["metrics"]["acc"]["n"] == 12 == entry["metrics"]["acc@test_full"]["n"]
+    assert {"majority", "ceiling"} <= entry["baselines"].keys()
+    assert {"mAF1@official", "mAF1@published", "wF1", "acc@exist", "acc@zero_hop"} <= entry["metrics"].keys()
+    answered = files.read_jsonl(tmp_path / "own/predictions.jsonl")
+    assert all(len(row["scores"]) == 51 and row["case"] == "VID02" for row in answered)
+    with pytest.raises(InputError, match="trained with prompt mode 'choices', not 'simple'"):
+        call(evaluate_checkpoint, *words, "--output", tmp_path / "other", "--prompt-mode", "simple")
+
+
+def test_predict_enforces_the_prompt_mode_too(data: Path, exported: Path, tmp_path: Path) -> None:
+    work = Path(f"{data / 'run'}-work") / "data/val"
+    asked = ["--model", exported, "--samples", work / "samples.jsonl", "--frames-cache", work / "frames.jsonl"]
+    with pytest.raises(InputError, match="not 'simple'"):
+        call(predict, *asked, "--choices", LABELS, "--prompt-mode", "simple", "--output", tmp_path / "p.jsonl")
+
+
+def test_the_sanity_check_passes_on_whole_data_and_fails_on_wrong_labels(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "--model", data / "base", "--ssgvqa-root", data / "qa", "--image-root", data / "frames", "--size", 56, 56,
+        "--batch-size", 2,
+    ]  # fmt: skip
+    code = sanity_check.main(sanity_check.parser().parse_args([str(word) for word in words]))
+    said = capsys.readouterr().out
+    assert code == cli.DONE, said
+    for part in (
+        "no case on two sides: 2 train, 1 val, 1 test",
+        "51 labels, the official ones",
+        "parameters are trained",
+        "ln(51) = 3.93",
+        "that of a token is",
+        "learnt by heart",
+        "30000 steps take",
+        "GiB of memory",
+    ):
+        assert part in " ".join(said.split()), part
+    (tmp_path / "labels.json").write_text('["liver", "hook"]')
+    (tmp_path / "run.yaml").write_text(
+        f"run: x\ndataset: ssgvqa\nannotations: {data / 'qa'}\nvideos: {data / 'frames'}\n"
+        "qa: {backend: annotation, questions: apart}\n"
+        "experiments: {one: {family: surgvivqa, task: closed_vqa, frames: {count: 1, height: 56, width: 56},"
+        " train: {max_steps: 1, steps_per_job: 1},"
+        f" predict: {{choices: {tmp_path / 'labels.json'}, history: none}}}}}}\n"
+    )
+    code = sanity_check.main(sanity_check.parser().parse_args(["--configfile", str(tmp_path / "run.yaml")]))
+    said = " ".join(capsys.readouterr().out.split())
+    assert code == cli.BAD_INPUT
+    assert "not ssgvqa's 51 labels in their order: label 0 is 'liver', not '0'" in said
+    assert "5 cases are never trained on" in said
