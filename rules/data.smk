@@ -16,7 +16,7 @@ if CONFIG.draw and CONFIG.draw.kind == "chest":
             mem_mb=1000,
             runtime=30,
         params:
-            options=to_flags(CONFIG.draw, leave_out=frozenset({"kind", "fps"})),
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "size", "images"})),
             code=code("draw_chests"),
         message:
             "Drawing chest radiographs"
