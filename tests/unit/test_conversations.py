@@ -10,6 +10,7 @@ import pytest
 from chest_files import picture
 from suture import registry
 from suture.datasets import conversations as adapter
+from suture.datasets.fetal_ultrasound.questions import STANDARD
 from suture.errors import InputError
 from suture.records import Turn
 
@@ -124,3 +125,31 @@ def test_what_must_not_be_split_is_a_patient_a_study_or_an_image(tmp_path: Path)
 def test_a_folder_without_conversations_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no \.json"):
         adapter.case_ids(tmp_path)
+
+
+def test_fadas_published_chat_lines(tmp_path: Path) -> None:
+    """A row as published; the eight rows about an image are eight questions about one case."""
+    system = (
+        "You are an expert in fetal ultrasound imaging analysis. Provide accurate and clinically relevant "
+        "interpretations."
+    )
+    asked = [(question.text, f"answer {question.number}", question.kind) for question in STANDARD]
+    asked.append(("Anything else?", "no", "question"))
+    rows: list[object] = [
+        {
+            "messages": [
+                {"role": "system", "content": system},
+                {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]},
+                {"role": "assistant", "content": answer},
+            ],
+            "images": ["Abdomen/Abdomen_001.png"],
+        }
+        for text, answer, _ in asked
+    ]
+    write(tmp_path / "gt_train.jsonl", rows)
+    fada = registry.dataset("conversations:kinds=fada")
+    (case,) = fada.case_ids(tmp_path)
+    (segment,) = fada.read_case(tmp_path, case).segments
+    assert (case, segment.media) == ("Abdomen_Abdomen_001", "Abdomen/Abdomen_001.png")
+    assert [(turn.question, turn.answer, turn.kind) for turn in segment.turns] == asked
+    assert {turn.kind for turn in adapter.read_case(tmp_path, case).segments[0].turns} == {"question"}

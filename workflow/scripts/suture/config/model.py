@@ -116,7 +116,8 @@ class Split(Section):
         None, description="Folder of the publisher's own fold files (Cataract-1K), in place of `fractions`."
     )
     official: bool = Field(
-        False, description="The publisher's own train, val and test lists (video_folder), in place of `fractions`."
+        False,
+        description="The publisher's own train, val and test lists, where it has some, in place of `fractions`.",
     )
     fold: int | None = Field(None, ge=0, description="The fold that is the test set, from 0.")
     assign: str | None = Field(
@@ -575,7 +576,7 @@ class Config(Section):
         default_factory=dict,
         description="How the dataset is read, where its adapter knows several ways. mimic_cxr: `views`: frontal, all; "
         "`images`: one, study; `cleaning`: mgca, gentle; `sections`: impression_findings, findings, impression. "
-        "conversations: `group`: image, prefix; `names`: plain, file.",
+        "conversations: `group`: image, prefix; `names`: plain, file; `kinds`: one, fada.",
         examples=[{"views": "all", "cleaning": "gentle"}],
     )
     sharing: Literal["open", "internal", "credentialed"] | None = Field(

@@ -13,11 +13,16 @@ from typing import Any, ClassVar, Self
 from suture import delimited, files
 from suture.datasets.conversations import rows
 from suture.datasets.conversations.rows import Asked, Unusable
+from suture.datasets.fetal_ultrasound import questions
 from suture.errors import ConfigError, InputError
-from suture.records import Case, Rejection, Segment
+from suture.records import Case, Rejection, Segment, Turn
 
 STAGE = "annotations"
-OPTIONS: dict[str, tuple[str, ...]] = {"group": ("image", "prefix"), "names": ("plain", "file")}
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "group": ("image", "prefix"),
+    "names": ("plain", "file"),
+    "kinds": ("one", "fada"),
+}
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _PREFIX = re.compile(r"[A-Za-z0-9]+")
 
@@ -38,10 +43,12 @@ class Conversations:
         group: what a case is where rows name no patient: an ``image``, or what images share before the first ``-``
             or ``_`` of their names (``prefix``): a study in ``0001-0002.png``, an article in ``2583_Fig1.jpg``.
         names: ``file``: cases are named after their file too, ``alignment.2583``, so that experiments can choose.
+        kinds: ``fada``: its eight questions are known by their titles, and each is scored by its own measure.
     """
 
     group: str = "image"
     names: str = "plain"
+    kinds: str = "one"
 
     SHARING: ClassVar[str] = "internal"
     STILLS: ClassVar[bool] = True
@@ -137,12 +144,18 @@ class Conversations:
             raise InputError("no .json or .jsonl file", where=root, fix="give a file of conversations, or their folder")
         stats = [path.stat() for path in paths]
         return _read(
-            tuple(map(str, paths)), tuple((s.st_mtime_ns, s.st_size) for s in stats), self.group, self.names == "file"
+            tuple(map(str, paths)),
+            tuple((s.st_mtime_ns, s.st_size) for s in stats),
+            self.group,
+            self.names == "file",
+            self.kinds == "fada",
         )
 
 
 @lru_cache(maxsize=4)
-def _read(paths: tuple[str, ...], changed: tuple[tuple[int, int], ...], group: str, by_file: bool) -> _Read:
+def _read(
+    paths: tuple[str, ...], changed: tuple[tuple[int, int], ...], group: str, by_file: bool, fetal: bool
+) -> _Read:
     del changed  # it is there so that a changed file is read again
     found = _Read()
     named: dict[str, str] = {}
@@ -156,7 +169,8 @@ def _read(paths: tuple[str, ...], changed: tuple[tuple[int, int], ...], group: s
                 )
             else:
                 case = _case(one, group, named)
-                found.cases.setdefault(f"{path.stem}.{case}" if by_file else case, []).append((path, one))
+                known = replace(one, turns=tuple(map(_of_fada, one.turns))) if fetal else one
+                found.cases.setdefault(f"{path.stem}.{case}" if by_file else case, []).append((path, known))
     return found
 
 
@@ -169,6 +183,10 @@ def _case(one: Asked, group: str, named: dict[str, str]) -> str:
         name = f"{name}_{files.sha256_text(whose)[:8]}"
         named[name.casefold()] = whose
     return name
+
+
+def _of_fada(turn: Turn) -> Turn:
+    return replace(turn, kind=questions.kind_of(turn.question) or turn.kind)
 
 
 def _stem(image: str) -> str:
