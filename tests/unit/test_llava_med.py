@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from suture import libraries
-from suture.config.training import Train
+from suture.config.training import Train, with_family_defaults
 from suture.errors import InputError
 from suture.models.base import Video
 from suture.records import Turn
@@ -34,6 +34,7 @@ from transformers import (  # noqa: E402
 
 from suture import llava_layouts  # noqa: E402
 from suture.models import llava_med  # noqa: E402
+from suture.training import adapters  # noqa: E402
 from suture.training.loop import prepare  # noqa: E402
 
 WIDTH, SIDE, PATCH = 32, 28, 14
@@ -202,6 +203,54 @@ def test_tune_mm_mlp_adapter_trains_the_projector_and_the_rows_around_the_image(
     if rows:
         now = model.model.get_input_embeddings().weight
         assert set((now != before[embedding]).any(dim=1).nonzero().flatten().tolist()) == set(model.new_tokens)
+
+
+def of_family(**given: Any) -> Train:
+    return Train(**with_family_defaults({"max_steps": 8, "steps_per_job": 8, **given}, llava_med.TRAIN_DEFAULTS))
+
+
+def test_what_nothing_is_said_about_is_as_published() -> None:
+    options = of_family()
+    assert (options.samples_per_step, options.learning_rate, options.frozen) == (128, 2e-5, ("vision",))
+    assert of_family(tune_mm_mlp_adapter=True, mm_use_im_start_end=True).frozen == ("vision", "language")
+    # The same with adapters is no contradiction.
+    assert of_family(use_lora=True).frozen == () == of_family(use_qlora=True).frozen
+    with pytest.raises(ValueError, match="adapters leave the base"):
+        of_family(use_lora=True, freeze_vision=True)
+
+
+def logits(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model.model.eval()(**model.inputs(batch)).logits
+    return found
+
+
+@pytest.mark.parametrize("kind", ["use_lora", "use_qlora"])
+def test_adapters_of_the_language_model_learn_and_are_loaded_again(small: Path, tmp_path: Path, kind: str) -> None:
+    options = of_family(precision="fp32", lora_dropout=0.0, **{kind: True})
+    model = llava_med.load(small, **adapters.base_options(options))
+    counts = prepare(model, options)
+    # Two layers of seven matrices: q, k, v, o 64+64 each, and three times 64+128.
+    assert (counts["adapted_layers"], counts["trainable"]) == (14, 8 * 2 * (4 * 128 + 3 * 192))
+    assert counts["quantized_layers"] == (14 if kind == "use_qlora" else 0)
+    batch = model.collate([model.encode([QUESTION], still())])
+    before = logits(model, batch)
+    optimizer = torch.optim.AdamW([one for one in model.model.parameters() if one.requires_grad], lr=0.02)
+    losses = []
+    for _ in range(options.max_steps):
+        optimizer.zero_grad()
+        loss = model.loss(model.model, batch, None)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    learnt = logits(model, batch)
+    adapters.save(model.model, tmp_path)
+    again = llava_med.load(small, **adapters.base_options(options))
+    prepare(again, options)
+    assert torch.equal(logits(again, batch), before)
+    adapters.restore(again.model, tmp_path)
+    assert torch.equal(logits(again, batch), learnt)
 
 
 def test_a_published_models_end_is_an_end_here(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,15 @@ OF_ADAPTERS = (
     "use_rslora",
 )
 
+# And these where one is: it leaves the base as it is.
+OF_FULL_TRAINING = (
+    "freeze_vision",
+    "freeze_projector",
+    "freeze_language",
+    "tune_mm_mlp_adapter",
+    "mm_use_im_start_end",
+)
+
 TOWERS = ("vision", "projector", "language")
 
 # These do nothing where answers are texts.
@@ -361,7 +370,8 @@ def with_family_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) 
     """Returns training options with a family's published defaults where nothing is given.
 
     A default that what is given makes useless is left out, so that it does not
-    read as a contradiction: the LoRA settings where no adapter is trained.
+    read as a contradiction: the LoRA settings where no adapter is trained, and
+    what is frozen where one is.
 
     Args:
         given: what the user wrote.
@@ -373,9 +383,8 @@ def with_family_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) 
     if not {**kept, **given}.get("use_qlora"):
         kept.pop("bits", None)
     merged = {**kept, **given}
-    useless: set[str] = set()
-    if not (merged.get("use_lora") or merged.get("use_qlora")):
-        useless |= set(OF_ADAPTERS)
+    adapted = merged.get("use_lora") or merged.get("use_qlora")
+    useless = set(OF_FULL_TRAINING if adapted else OF_ADAPTERS)
     if merged.get("loss_function") != "focal_loss":
         useless |= set(OF_FOCAL_LOSS)
     if merged.get("optimizer") != "sgd":
