@@ -39,6 +39,8 @@ localrules:
     fetch_weights,
     push_to_hub,
     merge_metrics,
+    merge_predictions,
+    write_reports,
     select_samples,
     correct_samples,
     rate_review,

@@ -4,6 +4,7 @@ import atexit
 import json
 import math
 import os
+import re
 import shlex
 import time
 from functools import cache
@@ -42,7 +43,7 @@ try:
     CONFIG = resolve(SETTLED.raw)
     # The experiments, and under names of their own what they are compared with.
     ASKED = variants.asked(CONFIG.experiments)
-    ADAPTER = registry.dataset(CONFIG.dataset)
+    ADAPTER = registry.dataset(CONFIG.adapter)
     DRAWN = CONFIG.draw is not None and CONFIG.draw.kind != "annotations"
     # A whole dataset by one job: its lists name what lies beside them.
     ALL_AT_ONCE = DRAWN and CONFIG.draw.kind != "surgery"
@@ -306,6 +307,17 @@ def split_folder(name):
     return f"{RUN}/manifests/{split_name(name)}"
 
 
+def chunks_of(name):
+    """The numbers of the jobs that an experiment's questions are divided among; none where one job answers all."""
+    count = ASKED[name].experiment.predict.num_chunks
+    return range(count) if count > 1 else ()
+
+
+def named(names):
+    """A pattern that these names match and no other."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def samples_of(name, split):
     """The samples of a split that an experiment is about; what it is compared with is about the same."""
     if ASKED[name].experiment.cases is None:
@@ -317,6 +329,12 @@ def baseline_answers(name):
     """The predictions that an experiment's numbers stand beside, by the name of the baseline."""
     found = {key.removeprefix(f"{name}."): key for key, one in ASKED.items() if one.of == name and key != name}
     return {baseline: f"{RUN}/predictions/{key}.jsonl" for baseline, key in found.items()}
+
+
+def report_scores_of(name):
+    """What models found in an experiment's reports; nothing where none is given, or it writes no reports."""
+    wanted = CONFIG.report_models.paths and ASKED[name].experiment.task == "report"
+    return f"{RUN}/metrics/reports/{name}.jsonl" if wanted else []
 
 
 def baseline_flags(name):
@@ -340,10 +358,14 @@ def label_flags(wildcards, flag="--labels"):
     return f"{flag} {shlex.join(labels)}" if labels else ""
 
 
-def drawn_in_test(name):
-    """Where it is written down which frames a model was asked about."""
+def drawn_in_test(wildcards):
+    """Where it is written down which frames a model was asked about, as a flag; of chunks the first writes all."""
+    name = wildcards.experiment
+    if name not in SAMPLED or wildcards.get("chunk", "0") != "0":
+        return ""
     one = CONFIG.experiments[name]
-    return f"{RUN}/tracking/{name}/sampling_indices/sampling_indices_{name}_{one.frames.test_sampling}_{one.predict.split}.csv"
+    where = f"{RUN}/tracking/{name}/sampling_indices"
+    return f"--sampling-indices {where}/sampling_indices_{name}_{one.frames.test_sampling}_{one.predict.split}.csv"
 
 
 def clip_folders(cases):
@@ -436,13 +458,16 @@ def shown(path, name, category, what):
     return report(path, caption=f"../workflow/report/captions/{name}.rst", category=category, labels={"what": what})
 
 
+# Reports once more as tables, for other programs.
+REPORTING = [name for name, one in CONFIG.experiments.items() if one.task == "report"]
+TABLES = [] if OPEN else [f"{RUN}/reports/{name}_{which}.csv" for name in REPORTING for which in ("pred", "gt")]
 TARGETS = {
     "data": [f"{RUN}/dataset"],
     "plan": [f"{RUN}/plans/probe/{name}.json" for name in CONFIG.experiments]
     + [f"{RUN}/plans/{name}.json" for name in PLANNED],
     "train": [f"{RUN}/plans/{name}.json" if name in OPEN else f"{RUN}/models/{name}" for name in CONFIG.experiments]
     + [f"{RUN}/outputs/{name}/training_summary.json" for name, one in CONFIG.experiments.items() if one.summary],
-    "evaluate": [f"{RUN}/metrics.json"] if CONFIG.experiments else [],
+    "evaluate": [*([f"{RUN}/metrics.json"] if CONFIG.experiments else []), *TABLES],
     "report": ([f"{RUN}/report.html"] if CONFIG.experiments else []) + ([f"{RUN}/sampling.html"] if SAMPLED else []),
     "push": [f"{RUN}/pushed/{name}.json" for name in PUSHED],
 }
@@ -454,4 +479,4 @@ if OPEN:
     # Tables of all experiments come when all are trained.
     TARGETS |= {name: TARGETS["train"] for name in ("evaluate", "report", "push")}
 SUMMARIES = [path for path in TARGETS["train"] if path.startswith(f"{RUN}/outputs/")]
-TARGETS["all"] = [*dict.fromkeys(TARGETS["data"] + SUMMARIES + TARGETS["report"] + TARGETS["push"])]
+TARGETS["all"] = [*dict.fromkeys(TARGETS["data"] + SUMMARIES + TABLES + TARGETS["report"] + TARGETS["push"])]

@@ -1,6 +1,30 @@
 # Publisher's files to clips, objects and the dataset folder.
 
-if CONFIG.draw and CONFIG.draw.kind == "ultrasound":
+if CONFIG.draw and CONFIG.draw.kind == "chest":
+
+    rule draw_chests:
+        output:
+            annotations=directory(ANNOTATIONS),
+            images=directory(VIDEOS),
+        log:
+            f"{RUN}/logs/draw_chests.log",
+        benchmark:
+            f"{RUN}/benchmarks/draw_chests.tsv"
+        conda:
+            "../envs/draw_chests.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            options=to_flags(CONFIG.draw, only=frozenset({"seed", "size", "images"})),
+            code=code("draw_chests"),
+        message:
+            "Drawing chest radiographs"
+        shell:
+            "exec python workflow/scripts/draw_chests.py {params.options}"
+            " --annotations {output.annotations:q} --output {output.images:q} > {log:q} 2>&1"
+
+elif CONFIG.draw and CONFIG.draw.kind == "ultrasound":
 
     rule draw_ultrasound:
         output:
@@ -153,7 +177,7 @@ if STILLS:
         params:
             annotations=lambda w: ANNOTATIONS,
             videos=lambda w: VIDEOS,
-            adapter=CONFIG.dataset,
+            adapter=CONFIG.adapter,
             clips_dir=lambda w: f"{RUN}/clips",
             cases=lambda w: cases_of(w.shard),
             within=subpath(output.media, basename=True),
@@ -190,7 +214,7 @@ else:
         params:
             annotations=lambda w: ANNOTATIONS,
             videos=lambda w: VIDEOS,
-            adapter=CONFIG.dataset,
+            adapter=CONFIG.adapter,
             clips_dir=lambda w: f"{RUN}/clips",
             options=to_flags(CONFIG.cut),
             revision=lambda w: media_revision(w.case),
@@ -250,7 +274,7 @@ rule describe_objects:
         runtime=30,
     params:
         annotations=lambda w: ANNOTATIONS,
-        adapter=CONFIG.dataset,
+        adapter=CONFIG.adapter,
         cases=lambda w: cases_of(w.shard),
         rows=lambda w: annotation_rows(*cases_of(w.shard)),
         code=code("describe_objects", DATASET_MODULE),

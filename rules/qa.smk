@@ -25,7 +25,7 @@ if CONFIG.qa.backend == "annotation":
         params:
             annotations=lambda w: ANNOTATIONS,
             videos=lambda w: VIDEOS,
-            adapter=CONFIG.dataset,
+            adapter=CONFIG.adapter,
             cases=lambda w: cases_of(w.shard),
             questions=CONFIG.qa.questions,
             kept=f"--keep-kinds {shlex.join(CONFIG.qa.keep_kinds)}" if CONFIG.qa.keep_kinds else "",
@@ -87,7 +87,7 @@ elif CONFIG.qa.backend == "template":
             runtime=30,
         params:
             backend=CONFIG.qa.backend,
-            adapter=CONFIG.dataset,
+            adapter=CONFIG.adapter,
             kinds=CONFIG.qa.kinds,
             wordings=CONFIG.qa.wordings,
             first=CONFIG.qa.first_wording,
@@ -132,7 +132,7 @@ else:
             gpu=int(not REMOTE),
         params:
             backend=CONFIG.qa.backend,
-            adapter=CONFIG.dataset,
+            adapter=CONFIG.adapter,
             kinds=CONFIG.qa.kinds,
             wordings=CONFIG.qa.wordings,
             first=CONFIG.qa.first_wording,
@@ -208,7 +208,7 @@ if "qa_preview" in TARGETS:
             mem_mb=2000,
             runtime=30,
         params:
-            adapter=CONFIG.dataset,
+            adapter=CONFIG.adapter,
             kinds=CONFIG.qa.kinds,
             wordings=CONFIG.qa.wordings,
             first=CONFIG.qa.first_wording,

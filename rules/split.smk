@@ -26,7 +26,7 @@ rule split_dataset:
         fractions=list(CONFIG.split.fractions),
         options=to_flags(CONFIG.split, leave_out=frozenset({"fractions", "official"})),
         official=f"--official {shlex.quote(str(ANNOTATIONS))}" if CONFIG.split.official else "",
-        adapter=CONFIG.dataset,
+        adapter=CONFIG.adapter,
         code=code("split_dataset", DATASET_MODULE),
     message:
         "Splitting into train, validation and test"
@@ -90,7 +90,7 @@ rule split_fold:
         output_dir=subpath(output.split, parent=True),
         fractions=list(CONFIG.split.fractions),
         options=to_flags(CONFIG.split, leave_out=frozenset({"fractions", "fold", "official"})),
-        adapter=CONFIG.dataset,
+        adapter=CONFIG.adapter,
         code=code("split_dataset", DATASET_MODULE),
     message:
         "Splitting with fold {wildcards.fold} as the test set"

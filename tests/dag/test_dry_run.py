@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+import chest_files
 from fetal_sheets import ANSWERS, merged
 from support import ROOT, clone, planned, snakemake
 from suture.config import categories
@@ -96,6 +98,13 @@ def test_a_config_file_runs_its_own_experiments_and_no_others(fresh: Path, catar
     if raw["dataset"] == "fetal_ultrasound":
         annotations = videos = fresh / "sheets"
         merged(annotations / "all.xlsx", [(name, f"{n}.png", ANSWERS) for name in FETAL for n in range(5)])
+    if raw["dataset"] == "mimic_cxr" and "draw" not in raw:
+        annotations = videos = chest_files.write(fresh / "mimic", ["a,1,1,CHEST,PA,1,1"], {})
+    if raw["dataset"] == "conversations":
+        annotations = videos = fresh / "llava"
+        annotations.mkdir(exist_ok=True)
+        talk = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "It."}]
+        (annotations / "report.json").write_text(json.dumps([{"image": "1-1.png", "conversations": talk}]))
     if raw["dataset"] == "ssgvqa":
         annotations = videos = fresh / "questions"
         for video in ("VID04", "VID01", "VID02"):

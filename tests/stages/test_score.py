@@ -185,7 +185,9 @@ def test_reports_from_two_tables(tmp_path: Path) -> None:
     said, gold = tmp_path / "said.csv", tmp_path / "gold.csv"
     said.write_bytes("\ufeffstudy_id,report,Patient\r\n1,No large effusion.,a\r\n2,,b\r\n9,Large heart.,c\r\n".encode())
     gold.write_text('study_id,report\n1,"No large effusion."\n2,"Small, clear\nlungs."\n3,Normal.\n')
-    entry = judge(tmp_path, "report", said, "--references", gold)
+    with pytest.raises(InputError, match=r"do not match: 1 predictions .* and 1 references"):
+        judge(tmp_path, "report", said, "--references", gold)
+    entry = judge(tmp_path, "report", said, "--references", gold, "--allow-unmatched")
     assert entry["metrics"]["bleu_4"]["value"] == pytest.approx((1.0 + 0.0) / 2)
     assert (entry["unit"], entry["n_cases"], entry["n_samples"]) == ("case", 2, 2)
     # What is in one file only is in no number, and said so.

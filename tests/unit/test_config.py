@@ -126,10 +126,12 @@ def test_an_answer_is_written_or_chosen(given: dict[str, object], words: str) ->
 
 def test_a_way_to_answer_hands_on_its_own_options() -> None:
     written, chosen = Predict(), Predict(choices="a b.txt", normalisation="mean")
-    assert to_flags(chosen, leave_out=frozenset({"split"}) | chosen.without_effect) == (
+    assert to_flags(chosen, leave_out=frozenset({"split", "num_chunks"}) | chosen.without_effect) == (
         "--batch-size 16 --history own --choices 'a b.txt' --normalisation mean --score-end"
     )
-    assert "--choices" not in (flags := to_flags(written, leave_out=frozenset({"split"}) | written.without_effect))
+    assert "--choices" not in (
+        flags := to_flags(written, leave_out=frozenset({"split", "num_chunks"}) | written.without_effect)
+    )
     assert "--normalisation" not in flags
     assert "--score-end" not in flags
     assert "--max-new-tokens 64" in flags

@@ -131,7 +131,8 @@ def test_labels_are_the_templates_own_assistant_mask(model: VideoModel, turns: t
     assert example.labels == [*[-100] * len(opening), *masked[:at], *[-100] * count, *masked[at + 1 :]]
     learnt = tokenizer(model).decode([label for label in example.labels if label != -100])
     end = learnt[learnt.rindex(turns[-1].answer) + len(turns[-1].answer) :]
-    assert len(tokenizer(model)(end, add_special_tokens=False).input_ids) == 1
+    # One token, but for LLaVA's first way to talk, which closes the turn too.
+    assert len(tokenizer(model)(end, add_special_tokens=False).input_ids) == (3 if end.startswith("\n###") else 1)
     assert "".join(learnt.split()) == "".join("".join(turn.answer + end for turn in turns).split())
 
 
@@ -364,7 +365,7 @@ def test_published_defaults_are_options_there_are(name: str) -> None:
     assert defaults.pop("num_epochs") >= 1
     assert set(defaults) <= set(Train.model_fields)
     options = Train.model_validate(with_family_defaults({"max_steps": 1, "steps_per_job": 1}, defaults))
-    assert options.adapter == "qlora"
+    assert options.adapter == (None if name == "llava_med" else "qlora")
     assert {"model_id", "hub_model_id", "save_dir"} <= set(found["PUBLISHED"])
 
 

@@ -207,8 +207,9 @@ def test_the_published_split_is_kept(tmp_path: Path) -> None:
     by_category(root / "Abodomen_image_list.xlsx", [(name, ANSWERS) for name in names])
     listed = {"train": {"Abdomen": [f"Abdomen/{name}" for name in names[:3]]}, "val": {"Abdomen": []}}
     listed["test"] = {"Abdomen": [f"Abdomen/{name}" for name in names[3:5]]}
-    (tmp_path / "dataset_splits.json").write_text(json.dumps({"metadata": {}, "statistics": {}, "splits": listed}))
-    split = fetal.read_split(tmp_path / "dataset_splits.json")
+    (root / "dataset_splits.json").write_text(json.dumps({"metadata": {}, "statistics": {}, "splits": listed}))
+    split = fetal.read_split(root)
+    assert split == fetal.read_split(root / "dataset_splits.json")
     assert split == {"Abdomen_000": "train", "Abdomen_001": "train", "Abdomen_002": "train"} | {
         "Abdomen_003": "test",
         "Abdomen_004": "test",

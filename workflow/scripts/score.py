@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from suture import baselines, files, predicted, records, registry, scoring
+from suture import baselines, files, predicted, records, registry, report_scores, scoring
 from suture.cli import Parser, run
 from suture.config.flags import add_flags, from_args
 from suture.config.scoring import Score
@@ -36,6 +36,7 @@ _NOT_GIVEN = {
     "zero_shot": "no predictions of the base model were given (--baseline zero_shot=FILE)",
     baselines.METADATA: "the clips were not given (--clips, --clips-dir)",
 }
+_UNMATCHED = {"no_reference": "predictions have no reference", "no_prediction": "references have no prediction"}
 """What an honest number stands beside as well, and why it does not."""
 
 
@@ -79,6 +80,15 @@ def parser() -> Parser:
     figures.add_argument(
         "--bertscore-layer", type=int, metavar="N", help="layer compared (the best known, else the last)"
     )
+    figures.add_argument(
+        "--report-scores",
+        type=Path,
+        metavar="FILE",
+        help="of measure_reports.py: CheXbert, RadGraph, RadCliQ, BERTScore",
+    )
+    made.add_argument(
+        "--allow-unmatched", action="store_true", help="reports without a counterpart are counted and left out"
+    )
     return made
 
 
@@ -96,10 +106,18 @@ def main(args: argparse.Namespace) -> None:
         adapter=args.adapter,
         published=how.published_score,
         bertscore=load_encoder(args.bertscore, args.bertscore_layer) if args.bertscore else None,
+        report_scores=report_scores.read(args.report_scores) if args.report_scores else None,
     )
     gold = predicted.read_gold(args.references) if args.references and predicted.is_table(args.references) else None
     train = _train_samples(args.references) if args.references and gold is None else None
     read = predicted.read(args.predictions, gold)
+    if read.left_out and not args.allow_unmatched:
+        told = " and ".join(f"{count} {_UNMATCHED[reason]}" for reason, count in read.left_out.items())
+        raise InputError(
+            f"the study ids of both files do not match: {told}",
+            where=args.predictions,
+            fix="repair the ids; --allow-unmatched scores the others",
+        )
     units = scoring.number_units(read.rows, predicted.read_groups(Path(how.groups)) if how.groups else None)
     not_computed = _told(read, gold, args.references)
     compared = {baselines.CEILING: baselines.ceiling(units.rows)}

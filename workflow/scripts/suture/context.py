@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from suture import registry
 from suture.datasets.base import passed_over, synonyms
 from suture.errors import InputError
+from suture.report_scores import ReportScore
 from suture.tasks.base import Context, Likeness
 
 
@@ -19,6 +20,7 @@ def make_context(
     adapter: str | None = None,
     published: bool = False,
     bertscore: Likeness | None = None,
+    report_scores: Mapping[str, ReportScore] | None = None,
 ) -> Context:
     """Gathers it.
 
@@ -28,9 +30,16 @@ def make_context(
         adapter: name of the dataset adapter that tells the names of objects and phases.
         published: also what a publisher selected by.
         bertscore: compares reports by meaning.
+        report_scores: what measure_reports.py wrote.
     """
     if adapter is None:
-        return Context(labels=tuple(labels), positive=positive, published=published, bertscore=bertscore)
+        return Context(
+            labels=tuple(labels),
+            positive=positive,
+            published=published,
+            bertscore=bertscore,
+            report_scores=report_scores or {},
+        )
     dataset = registry.dataset(adapter)
     return Context(
         labels=tuple(labels),
@@ -41,6 +50,7 @@ def make_context(
         phases=tuple(getattr(dataset, "PHASES", ())),
         published=published,
         bertscore=bertscore,
+        report_scores=report_scores or {},
     )
 
 

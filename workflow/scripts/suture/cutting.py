@@ -19,6 +19,7 @@ from pathlib import Path
 from suture import files
 from suture.progress import progress, say
 from suture.records import Clip, Rejection
+from suture.video.film import write_film
 from suture.video.image import IMAGE_SUFFIXES, copy_image
 from suture.video.index import Index, read_index
 from suture.video.reading import MediaError, open_video
@@ -58,7 +59,7 @@ def cut_case(
     ordered = sorted(planned, key=lambda clip: clip.media)
     todo = progress(ordered, what=f"cutting {case}", unit="clip") if bar else iter(ordered)
     for name, wanted in groupby(todo, key=lambda clip: clip.media):
-        for plan, made in _cut_media(case, wanted, media[name], videos, folder, check):
+        for plan, made in _cut_media(case, wanted, name, media, videos, folder, check):
             if isinstance(made, Clip):
                 clips.append(made)
                 continue
@@ -72,9 +73,9 @@ def cut_case(
 
 
 def clip_file(clip: PlannedClip) -> str:
-    """Names the file of a clip: an image keeps its kind, all else is MP4."""
+    """Names the file of a clip: an image alone keeps its kind, all else is MP4."""
     suffix = Path(clip.media).suffix.lower()
-    return f"{clip.id}{suffix if suffix in IMAGE_SUFFIXES else '.mp4'}"
+    return f"{clip.id}{suffix if suffix in IMAGE_SUFFIXES and not clip.beside else '.mp4'}"
 
 
 def _relative(path: Path, videos: Path) -> str:
@@ -97,9 +98,10 @@ def _say(case: str, where: str, text: str) -> None:
 
 
 def _cut_media(
-    case: str, wanted: Iterator[PlannedClip], path: Path | MediaError, videos: Path, folder: Path, check: str
+    case: str, wanted: Iterator[PlannedClip], name: str, media: Media, videos: Path, folder: Path, check: str
 ) -> Iterator[tuple[PlannedClip, Clip | MediaError]]:
     """Makes the clips of one media file, one after the other, or says why not."""
+    path = media[name]
     with ExitStack() as opened:
         try:
             if isinstance(path, MediaError):
@@ -111,12 +113,18 @@ def _cut_media(
             return
         for clip in wanted:
             try:
-                made: Clip | MediaError = cutter.cut(clip)
+                made: Clip | MediaError = cutter.cut(clip, [_found(media[one]) for one in clip.beside])
             except MediaError as error:
                 made = error
             yield clip, made
         for note, count in cutter.notes.items():
             _say(case, str(path), f"{count} clip{'s' if count > 1 else ''} {note}")
+
+
+def _found(path: Path | MediaError) -> Path:
+    if isinstance(path, MediaError):
+        raise path
+    return path
 
 
 class _Cutter:
@@ -130,24 +138,24 @@ class _Cutter:
 
 
 class _ImageCutter(_Cutter):
-    """Copies one image."""
+    """Copies one image; several that are shown together become the frames of one film."""
 
-    def cut(self, clip: PlannedClip) -> Clip:
+    def cut(self, clip: PlannedClip, beside: Sequence[Path]) -> Clip:
         target = self.folder / clip_file(clip)
-        width, height = copy_image(self.path, target)
+        width, height = write_film([self.path, *beside], target) if beside else copy_image(self.path, target)
         return Clip(
             id=clip.id,
             case=self.case,
             phase=clip.phase,
             start_s=clip.start_s,
-            end_s=clip.start_s if clip.end_s is None else clip.end_s,
+            end_s=float(1 + len(beside)) if beside else clip.start_s if clip.end_s is None else clip.end_s,
             path=f"{self.case}/{target.name}",
             first_frame=0,
-            n_frames=1,
-            fps=0.0,
+            n_frames=1 + len(beside),
+            fps=1.0 if beside else 0.0,
             width=width,
             height=height,
-            method="image",
+            method="images" if beside else "image",
             sha256=files.sha256_file(target),
             source=self.source,
             source_sha256=self.source_sha256,
@@ -168,7 +176,7 @@ class _VideoCutter(_Cutter):
         if self.index.truncated:
             _say(case, str(path), f"cut off: it ends at {self.index.duration_s:.3f} s")
 
-    def cut(self, clip: PlannedClip) -> Clip:
+    def cut(self, clip: PlannedClip, beside: Sequence[Path] = ()) -> Clip:
         """Makes one clip.
 
         Raises:

@@ -113,7 +113,10 @@ def media_under(videos: Path, adapter: Adapter, root: Path) -> Check:
         # Sheets often leave out a suffix, or write a name in another case.
         named = {path.stem.casefold() for path in existing[case.id]}
         wanted = PurePosixPath(segment.media)
-        if {wanted.stem.casefold(), wanted.name.casefold()} & named or files.inside(videos, segment.media).is_file():
+        last = wanted.stem.casefold().rpartition("-")[2]
+        if {wanted.stem.casefold(), wanted.name.casefold(), last} & named or files.inside(
+            videos, segment.media
+        ).is_file():
             return None
         return "media_missing", f"no file {segment.media} under {videos.name}/"
 

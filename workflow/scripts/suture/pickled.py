@@ -75,6 +75,15 @@ def convert(sources: Sequence[Path], folder: Path) -> list[str]:
     return left_out
 
 
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Returns the tensors of one pickled file, mapped where its format allows it: their numbers are read when used.
+
+    Raises:
+        InputError: the file is damaged, asks for code, or holds no weights.
+    """
+    return _weights(load(path), path)[0]
+
+
 def load(path: Path) -> Any:
     """Opens a pickled file, as far as it is tensors and plain values.
 

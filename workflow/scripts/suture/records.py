@@ -73,7 +73,8 @@ class Segment:
     one clip as they are; the others are cut into windows. An image or a
     whole file has ``end_s`` None. ``turns`` are questions that the publisher
     already wrote for this stretch. ``annotation`` names the file of the row,
-    where a case has more than one.
+    where a case has more than one. ``beside`` are further images that are
+    shown with ``media``, one after the other: the other views of a study.
     """
 
     label: str
@@ -85,6 +86,7 @@ class Segment:
     whole: bool = False
     turns: tuple[Turn, ...] = ()
     annotation: str = ""
+    beside: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:

@@ -40,8 +40,21 @@ def _load(kind: str, name: str) -> Any:
 
 
 def dataset(name: str) -> Adapter:
-    """Loads a dataset adapter. Light: adapters import the standard library only."""
-    return cast(Adapter, _load("dataset adapter", name))
+    """Loads a dataset adapter, with options after a colon: ``mimic_cxr:views=all,cleaning=gentle``.
+
+    Light: adapters import the standard library only.
+
+    Raises:
+        ConfigError: no such adapter, or it has no such option.
+    """
+    name, _, given = name.partition(":")
+    adapter = _load("dataset adapter", name)
+    if not given:
+        return cast(Adapter, adapter)
+    options = dict(one.partition("=")[::2] for one in given.split(","))
+    if not hasattr(adapter, "with_options"):
+        raise ConfigError(f"dataset {name!r} is read in one way", fix=f"leave out {given}")
+    return cast(Adapter, adapter.with_options(options))
 
 
 def family(name: str) -> Any:

@@ -17,7 +17,8 @@ def find_media(
 
     Annotation and file may differ in folder, letter case and suffix: the name
     is looked for as it stands, then by its last part, then without suffix; a
-    case with one name and one file needs no match at all.
+    case with one name and one file needs no match at all. A name may also begin
+    with the study's: ``{study}-{image}`` is the file ``{image}``.
 
     Returns:
         For each name its file, or why there is none (media_missing, media_ambiguous).
@@ -34,6 +35,7 @@ def find_media(
         matches = [path for path in present if path == videos / name]
         matches = matches or [path for path in present if path.name.casefold() == wanted.name.casefold()]
         matches = matches or [path for path in present if path.stem.casefold() == wanted.stem.casefold()]
+        matches = matches or [path for path in present if wanted.stem.casefold().endswith(f"-{path.stem.casefold()}")]
         if not matches and len(names) == len(present) == 1:
             matches = present
         found[name] = matches[0] if len(matches) == 1 else _none_of(videos / name, matches)

@@ -43,6 +43,7 @@ class PlannedClip:
     media: str
     row: int
     annotation: str = ""
+    beside: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -144,6 +145,7 @@ def plan_case(case: Case, *, mode: str, idle: bool = False) -> tuple[list[Planne
                     media=segment.media,
                     row=segment.row,
                     annotation=segment.annotation,
+                    beside=segment.beside,
                 )
             )
     return clips, rejected

@@ -18,7 +18,7 @@ def check(setting: Setting) -> Iterator[Finding]:
     if config.draw is not None and config.draw.kind != "annotations":
         yield ok(f"{len(config.cases or [])} cases are drawn: no data is needed")
         return
-    adapter, root = registry.dataset(config.dataset), Path(config.annotations or "")
+    adapter, root = registry.dataset(config.adapter), Path(config.annotations or "")
     where = f"`annotations` must be the folder that dataset {config.dataset} expects (config/README.md)"
     if not root.exists():
         yield fail(f"annotations: there is no {root}", f"get the data, or set its place; {where}")

@@ -16,7 +16,7 @@ def check(setting: Setting) -> Iterator[Finding]:
     config = setting.config
     if config is None:
         return
-    official: tuple[str, ...] = tuple(getattr(registry.dataset(config.dataset), "LABELS", ()))
+    official: tuple[str, ...] = tuple(getattr(registry.dataset(config.adapter), "LABELS", ()))
     for name in sorted({one.predict.choices for one in config.experiments.values() if one.predict.choices}):
         try:
             given = tuple(read_labels(Path(name)))

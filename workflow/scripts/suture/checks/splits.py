@@ -17,7 +17,7 @@ def check(setting: Setting) -> Iterator[Finding]:
     config = setting.config
     if config is None:
         return
-    adapter = registry.dataset(config.dataset)
+    adapter = registry.dataset(config.adapter)
     kept = never_trained(adapter)
     if not kept and not config.split.official:
         return

@@ -74,7 +74,7 @@ def questions_of(config: Config) -> Questions:
         from suture.drawing import scans
 
         return scans.label_questions(config.categories or (), config.draw.images)
-    counting = getattr(registry.dataset(config.dataset), "label_questions", None)
+    counting = getattr(registry.dataset(config.adapter), "label_questions", None)
     if counting is None or isinstance(config.draw, Draw):
         raise ConfigError(
             f"the images of dataset {config.dataset!r} have no categories",

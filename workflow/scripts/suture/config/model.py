@@ -22,6 +22,8 @@ from suture.config.qa import QA
 from suture.config.schedule import Schedule
 from suture.config.scoring import Baseline, Score
 from suture.config.training import with_family_defaults
+from suture.drawing import chests
+from suture.errors import ConfigError
 from suture.frame_draws import Method
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -49,13 +51,14 @@ def _named(kind: str, name: str) -> str:
 class Draw(Section):
     """Videos drawn here instead of real ones: demo data without a download."""
 
-    kind: Literal["surgery", "annotations", "ultrasound", "endoscopy", "cholecystectomy"] = Field(
+    kind: Literal["surgery", "annotations", "ultrasound", "endoscopy", "cholecystectomy", "chest"] = Field(
         "surgery",
         description="`surgery`: invented cases in Cataract-1K's file formats. `annotations`: the polygons of the real "
         "annotation files under `annotations`, at their times. `ultrasound`: invented images in FADA's file formats, "
         "of each of `categories`. `endoscopy`: invented clips in video_folder's layout, whose class is in the motion; "
         "their cases are named DATASET.PATIENT. `cholecystectomy`: invented frames with questions about them in "
-        "SSG-VQA's file formats; cases are some of its videos.",
+        "SSG-VQA's file formats; cases are some of its videos. `chest`: invented radiographs and reports in "
+        "MIMIC-CXR's formats.",
     )
     seed: int = Field(7, description="Seed of the drawings; a case is a function of its id, this seed, size and fps.")
     size: int = Field(
@@ -66,14 +69,20 @@ class Draw(Section):
         40,
         ge=1,
         le=999,
-        description="With `ultrasound`: images of each category; with `cholecystectomy`: of each case.",
+        description="With `ultrasound`: images of each category; with `cholecystectomy`: of each case; with `chest`: "
+        "patients.",
     )
     clips: int = Field(8, ge=1, description="With `endoscopy`: clips of each case.")
 
     @property
     def dataset(self) -> str:
         """The adapter that reads what is drawn."""
-        others = {"ultrasound": "fetal_ultrasound", "endoscopy": "video_folder", "cholecystectomy": "ssgvqa"}
+        others = {
+            "ultrasound": "fetal_ultrasound",
+            "endoscopy": "video_folder",
+            "cholecystectomy": "ssgvqa",
+            "chest": "mimic_cxr",
+        }
         return others.get(self.kind, "cataract1k")
 
 
@@ -107,7 +116,8 @@ class Split(Section):
         None, description="Folder of the publisher's own fold files (Cataract-1K), in place of `fractions`."
     )
     official: bool = Field(
-        False, description="The publisher's own train, val and test lists (video_folder), in place of `fractions`."
+        False,
+        description="The publisher's own train, val and test lists, where it has some, in place of `fractions`.",
     )
     fold: int | None = Field(None, ge=0, description="The fold that is the test set, from 0.")
     assign: str | None = Field(
@@ -247,6 +257,9 @@ class Predict(Generation):
         "test", description="Whose questions are asked and scored. The published split of Surgery-SFT has no test set."
     )
     batch_size: int = Field(16, ge=1, description="Questions answered at once.")
+    num_chunks: int = Field(
+        1, ge=1, le=1000, description="Jobs that the questions are divided among; answers do not depend on it."
+    )
     history: Literal["none", "own"] = Field(
         "own",
         description="`none`: each question on its own. `own`: after the model's own earlier answers. Gold answers are "
@@ -408,7 +421,8 @@ class Experiment(Section):
         parts = self.model.split("+")
         local = (
             self.model in ("small", *built)
-            or all(Path(part).exists() for part in parts)
+            # A path that begins so is no hub id, also where the folder is yet to be made.
+            or all(Path(part).exists() or part.startswith(("./", "/")) for part in parts)
             or self.model.endswith(CHECKPOINT_FILES)
         )
         if local and self.revision:
@@ -530,11 +544,41 @@ class Experiment(Section):
         return f"{self.family}.{name}{pinned}{shown}"
 
 
+class ReportModels(Section):
+    """Models that measure reports (`measure_reports`): by path, Suture brings none of them."""
+
+    bertscore: str | None = Field(None, description="Folder of an encoder, for BERTScore.")
+    bertscore_baseline: str | None = Field(
+        None, description="bert-score's file of this encoder's baseline, by which published figures are rescaled."
+    )
+    chexbert: str | None = Field(
+        None, description="Folder with bert-base-uncased's configuration and tokenizer, and chexbert.pth."
+    )
+
+    @model_validator(mode="after")
+    def _is_of_use(self) -> ReportModels:
+        if self.bertscore_baseline and not self.bertscore:
+            raise ValueError("`bertscore_baseline` would do nothing: add bertscore, or leave it out")
+        return self
+
+    @property
+    def paths(self) -> list[str]:
+        """What is read, as far as it is given."""
+        return [path for path in (self.bertscore, self.bertscore_baseline, self.chexbert) if path]
+
+
 class Config(Section):
     """A run: one dataset, its clips, questions and split, and the experiments on it."""
 
     run: Name = Field("demo", description="Name of the run; everything it makes lies under `results/<run>/`.")
     dataset: Name = Field("cataract1k", description="Dataset adapter: a module in `workflow/scripts/suture/datasets/`.")
+    dataset_options: dict[str, str] = Field(
+        default_factory=dict,
+        description="How the dataset is read, where its adapter knows several ways. mimic_cxr: `views`: frontal, all; "
+        "`images`: one, study; `cleaning`: mgca, gentle; `sections`: impression_findings, findings, impression. "
+        "conversations: `group`: image, prefix; `names`: plain, file; `kinds`: one, fada.",
+        examples=[{"views": "all", "cleaning": "gentle"}],
+    )
     sharing: Literal["open", "internal", "credentialed"] | None = Field(
         None,
         description="Who may see the data; default: what the adapter declares. `credentialed` keeps media and "
@@ -562,6 +606,9 @@ class Config(Section):
         "so that any reader sees the right frames; `copy` stream copies; `link` links to the run's clips.",
     )
     score: Score = Field(default_factory=Score, description="Intervals.")
+    report_models: ReportModels = Field(
+        default_factory=ReportModels, description="Models that measure reports, where the task is `report`."
+    )
     confirm_gpu_hours: float = Field(
         8,
         ge=0,
@@ -595,6 +642,21 @@ class Config(Section):
         default_factory=dict, description="Experiments by name; see `experiments.<name>.*`."
     )
 
+    @property
+    def adapter(self) -> str:
+        """The adapter with its options, as commands take it."""
+        options = ",".join(f"{name}={value}" for name, value in sorted(self.dataset_options.items()))
+        return f"{self.dataset}:{options}" if options else self.dataset
+
+    @model_validator(mode="after")
+    def _can_be_read_so(self) -> Config:
+        if self.dataset_options:
+            try:
+                registry.dataset(self.adapter)
+            except ConfigError as error:
+                raise ValueError(f"{error.problem}; {error.fix}") from error
+        return self
+
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, name: str) -> str:
@@ -619,6 +681,10 @@ class Config(Section):
                 raise ValueError(
                     "`draw` makes images of `categories` and their annotations: name the first, leave out the second"
                 )
+        elif self.draw is not None and self.draw.kind == "chest":
+            if self.annotations is not None:
+                raise ValueError("`draw` makes its own annotations: leave out `annotations`")
+            self.cases = self.cases or chests.case_ids(self.draw.images)
         elif self.draw is not None and self.draw.kind != "annotations":
             if not self.cases:
                 raise ValueError("`draw` needs the names of its cases: for example cases: [case_9001, case_9002]")

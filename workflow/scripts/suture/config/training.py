@@ -22,6 +22,15 @@ OF_ADAPTERS = (
     "use_rslora",
 )
 
+# And these where one is: it leaves the base as it is.
+OF_FULL_TRAINING = (
+    "freeze_vision",
+    "freeze_projector",
+    "freeze_language",
+    "tune_mm_mlp_adapter",
+    "mm_use_im_start_end",
+)
+
 TOWERS = ("vision", "projector", "language")
 
 # These do nothing where answers are texts.
@@ -70,6 +79,13 @@ class Train(BaseModel):
     freeze_vision: bool = Field(False, description="Full training: leave the vision tower as it is.")
     freeze_projector: bool = Field(False, description="Full training: leave the projector as it is.")
     freeze_language: bool = Field(False, description="Full training: leave the language model as it is.")
+    tune_mm_mlp_adapter: bool = Field(
+        False, description="Full training: the projector alone, as LLaVA's alignment and LLaVa-med-report's run."
+    )
+    mm_use_im_start_end: bool = Field(
+        False,
+        description="With `tune_mm_mlp_adapter`: also the rows of the tokens around an image, as published.",
+    )
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = Field(
         "cosine", description="Learning-rate schedule over `max_steps`."
     )
@@ -99,6 +115,7 @@ class Train(BaseModel):
         None, ge=1, description="Classifiers: train head and last blocks of the backbone only; default: all of it."
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field("bf16", description="Arithmetic of the forward pass.")
+    tf32: bool = Field(False, description="On a GPU: multiply what is left in fp32 with 10 bits of mantissa (TF32).")
     use_lora: bool = Field(False, description="Train low-rank adapters (LoRA) of the frozen base, not all its weights.")
     use_qlora: bool = Field(
         False,
@@ -208,14 +225,19 @@ class Train(BaseModel):
 
         Without a video nothing of these is of use; what reads words beside it still is.
         """
-        asked = {tower for tower in TOWERS if getattr(self, f"freeze_{tower}")}
-        return tuple(tower for tower in self.frozen if tower in asked or tower in encoders)
+        return tuple(tower for tower in self.frozen if tower in self._left or tower in encoders)
+
+    @property
+    def _left(self) -> set[str]:
+        """The towers that are left as they are whatever is shown."""
+        left = {tower for tower in TOWERS if getattr(self, f"freeze_{tower}")}
+        return left | ({"vision", "language"} if self.tune_mm_mlp_adapter else set())
 
     @property
     def frozen(self) -> tuple[str, ...]:
         """The towers that full training leaves as they are; a blind model has no use for those of the video."""
-        unseen = ("vision", "projector") if self.blind and self.adapter is None else ()
-        return tuple(tower for tower in TOWERS if tower in unseen or getattr(self, f"freeze_{tower}"))
+        unseen = {"vision", "projector"} if self.blind and self.adapter is None else set()
+        return tuple(tower for tower in TOWERS if tower in unseen | self._left)
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> Train:
@@ -228,10 +250,16 @@ class Train(BaseModel):
             )
         if self.bits != type(self).model_fields["bits"].default and not self.use_qlora:
             raise ValueError("`bits` would do nothing: add use_qlora: true, or leave it out")
+        if self.adapter and self.tune_mm_mlp_adapter:
+            raise ValueError("`tune_mm_mlp_adapter` would do nothing: adapters leave the base as it is")
         if self.adapter and self.frozen:
             raise ValueError(
                 f"{_named(f'freeze_{t}' for t in self.frozen)} would do nothing: adapters leave the base as it is"
             )
+        if self.mm_use_im_start_end and not self.tune_mm_mlp_adapter:
+            raise ValueError("`mm_use_im_start_end` would do nothing: add tune_mm_mlp_adapter: true, or leave it out")
+        if self.mm_use_im_start_end and self.weight_decay:
+            raise ValueError("`weight_decay` with `mm_use_im_start_end` would shrink the rows of all other tokens")
         if self.freeze_vision and self.n_last_blocks is not None:
             raise ValueError("`n_last_blocks` would do nothing: freeze_vision leaves all blocks as they are")
         if len(self.frozen) == len(TOWERS):
@@ -357,7 +385,8 @@ def with_family_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) 
     """Returns training options with a family's published defaults where nothing is given.
 
     A default that what is given makes useless is left out, so that it does not
-    read as a contradiction: the LoRA settings where no adapter is trained.
+    read as a contradiction: the LoRA settings where no adapter is trained, and
+    what is frozen where one is.
 
     Args:
         given: what the user wrote.
@@ -369,9 +398,8 @@ def with_family_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) 
     if not {**kept, **given}.get("use_qlora"):
         kept.pop("bits", None)
     merged = {**kept, **given}
-    useless: set[str] = set()
-    if not (merged.get("use_lora") or merged.get("use_qlora")):
-        useless |= set(OF_ADAPTERS)
+    adapted = merged.get("use_lora") or merged.get("use_qlora")
+    useless = set(OF_FULL_TRAINING if adapted else OF_ADAPTERS)
     if merged.get("loss_function") != "focal_loss":
         useless |= set(OF_FOCAL_LOSS)
     if merged.get("optimizer") != "sgd":

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from suture.drawing.chance import generator
 from suture.drawing.scans import Scan
+from suture.drawing.tissue import Grey, tissue
 
-Grey = NDArray[np.float64]
 Paint = Callable[[Grey, Grey, Grey], Grey]
 """Paints a structure into an image; the other two are each pixel's place, in radii from the body part's centre."""
 
@@ -26,7 +26,7 @@ def draw(scan: Scan, number: int, seed: int, size: int) -> NDArray[np.uint8]:
     # Off the standard plane the same thing is cut flat.
     flat = 1.0 if scan.standard else 0.5
     u, v = (x - centre[0]) / radius, (y - centre[1]) / (radius * flat)
-    image = 0.22 + 0.1 * _tissue(random, x, y)
+    image = 0.22 + 0.1 * tissue(random, x, y)
     for name, paint in _SHAPES.items():
         if name in scan.structures:
             image = paint(image, u, v)
@@ -36,14 +36,6 @@ def draw(scan: Scan, number: int, seed: int, size: int) -> NDArray[np.uint8]:
     speckle = 1 + noise * random.standard_normal((size, size))
     grey = np.where(fan, np.clip(image * brightness * speckle + noise * 0.3 * random.random((size, size)), 0, 1), 0)
     return np.asarray(np.rint(grey * 255), np.uint8)
-
-
-def _tissue(random: np.random.Generator, x: Grey, y: Grey, waves: int = 6) -> Grey:
-    """Returns what lies around, of each image its own: without it images of equal facts would be one picture."""
-    angle, phase = random.uniform(0, 2 * np.pi, (2, waves, 1, 1))
-    pace = random.uniform(2, 6, (waves, 1, 1))
-    field = np.cos(pace * (np.cos(angle) * x + np.sin(angle) * y) + phase).sum(axis=0) / np.sqrt(waves / 2)
-    return np.asarray(np.clip(field, -2, 2))
 
 
 def _disc(grey: float, u0: float, v0: float, r: float, *, ring: float = 0.0) -> Paint:

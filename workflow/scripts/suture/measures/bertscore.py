@@ -61,15 +61,15 @@ class BertScore:
             ) from error
         config = self._encoder.config
         shape = (config.model_type, config.num_hidden_layers, config.hidden_size)
-        self._layer = layer or LAYERS.get(shape, config.num_hidden_layers)
-        if not 1 <= self._layer <= config.num_hidden_layers:
-            raise InputError(f"there is no layer {self._layer}", where=folder, fix=f"1 to {config.num_hidden_layers}")
+        self.layer = layer or LAYERS.get(shape, config.num_hidden_layers)
+        if not 1 <= self.layer <= config.num_hidden_layers:
+            raise InputError(f"there is no layer {self.layer}", where=folder, fix=f"1 to {config.num_hidden_layers}")
         # What is left behind the padding and the two special pieces; RoBERTa counts positions from its padding's id.
         positions = config.max_position_embeddings - (config.pad_token_id + 1 if config.model_type == "roberta" else 0)
         self._longest = min(self._tokenizer.model_max_length, positions)
         self._known: dict[tuple[str, str], float] = {}
         self.definition = (
-            f"BERTScore F1 (Zhang et al. 2020), layer {self._layer} of a {config.model_type} encoder of "
+            f"BERTScore F1 (Zhang et al. 2020), layer {self.layer} of a {config.model_type} encoder of "
             f"{config.num_hidden_layers} layers, no idf, not rescaled; mean over answers"
         )
 
@@ -109,5 +109,5 @@ class BertScore:
         )
         special = inputs.pop("special_tokens_mask").bool()
         there = inputs["attention_mask"].bool()
-        hidden = self._encoder(**inputs, output_hidden_states=True).hidden_states[self._layer]
+        hidden = self._encoder(**inputs, output_hidden_states=True).hidden_states[self.layer]
         return torch.nn.functional.normalize(hidden, dim=-1), there, (there & ~special).to(hidden.dtype)

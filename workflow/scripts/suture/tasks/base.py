@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from suture.report_scores import ReportScore
 
 FloatArray = NDArray[np.float64]
 
@@ -67,7 +70,8 @@ class Context:
     binary classification looks for. ``objects``: canonical
     object names by kind of question, ``synonyms`` their other names,
     ``passed_over`` phrases that are none of them (see
-    :mod:`suture.vocabulary`). ``phases``: the names of all phases.
+    :mod:`suture.vocabulary`). ``report_scores``: of single reports, by pair of
+    texts (see :mod:`suture.report_scores`). ``phases``: the names of all phases.
     ``published``: also compute what a publisher selected by, where a task knows of it.
     """
 
@@ -80,6 +84,7 @@ class Context:
     phases: tuple[str, ...] = ()
     published: bool = False
     bertscore: Likeness | None = None
+    report_scores: Mapping[str, ReportScore] = field(default_factory=dict)
 
 
 NOTHING_MORE = Context()

@@ -256,6 +256,7 @@ def arguments(options: Train, segment: Segment, share: Share, *, evaluate: bool)
         max_grad_norm=options.max_grad_norm,
         bf16=options.precision == "bf16",
         fp16=options.precision == "fp16",
+        tf32=True if options.tf32 and torch.cuda.is_available() else None,  # the library refuses it elsewhere
         # Said, or the library refuses half precision where it finds no GPU.
         use_cpu=not torch.cuda.is_available(),
         activation_checkpointing=options.gradient_checkpointing,
@@ -299,6 +300,8 @@ def prepare(model: VideoModel, options: Train) -> dict[str, int]:
     if options.blind:
         model.unused = (*model.unused, *model.unseen)
     counts = towers.freeze(model, frozen)
+    if options.mm_use_im_start_end:
+        counts["trainable"] += towers.train_rows(model, getattr(model, "new_tokens", ()))
     left_out = f"; {', '.join(frozen)} frozen" if frozen else ""
     share = counts["trainable"] / counts["total"]
     print(f"full training: {counts['trainable']} of {counts['total']} parameters ({share:.2%}){left_out}", flush=True)

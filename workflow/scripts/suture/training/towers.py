@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from suture.config.training import Train
-from suture.errors import SutureError
+from suture.errors import InputError, SutureError
 from suture.models.base import VideoModel
 
 Towers = Mapping[str, tuple[str, ...]]
@@ -66,6 +66,33 @@ def freeze(model: VideoModel, frozen: Collection[str]) -> dict[str, int]:
             f"{counts['trainable']} parameters would be trained, {expected - unused} follow from freeze_*"
         )
     return counts
+
+
+def train_rows(model: VideoModel, rows: Sequence[int]) -> int:
+    """Trains some rows of a frozen embedding: the gradient of all others is zero.
+
+    Args:
+        model: with its language model frozen.
+        rows: ids of tokens.
+
+    Returns:
+        The number of parameters that are trained so.
+
+    Raises:
+        InputError: the model has no such tokens.
+    """
+    if not rows:
+        raise InputError(
+            "mm_use_im_start_end: the model's tokenizer has no <im_start> and <im_end>", fix="leave it out"
+        )
+    module: Any = model.model
+    weight: Any = module.get_input_embeddings().weight
+    weight.requires_grad_(True)
+    chosen = torch.zeros(len(weight), 1, dtype=weight.dtype)
+    chosen[list(rows)] = 1
+    weight.register_hook(lambda gradient: gradient * chosen.to(gradient))
+    width: int = weight.shape[1]
+    return len(rows) * width
 
 
 def parameter_groups(

@@ -104,6 +104,11 @@ def of_header(header: str) -> tuple[int, str, str] | None:
     return (number, words, f"q{number}") if words else None
 
 
+def kind_of(text: str) -> str | None:
+    """Returns the kind of a question that begins with a standard question's title; None of any other."""
+    return next((one.kind for one in STANDARD if plain(text) and _names(text, one)), None)
+
+
 def _names(words: str, question: Question) -> bool:
     said = plain(words)
     return not said or any(said.startswith(plain(title)) for title in (*question.titles, question.text))

@@ -16,9 +16,13 @@ def read_split(path: Path) -> dict[str, str]:
 
     A case is an image here: the published split knows no patients.
 
+    Args:
+        path: the file, or the folder of the sheets that it lies beside.
+
     Raises:
-        InputError: another layout, or an image in two splits.
+        InputError: no file, another layout, or an image in two splits.
     """
+    path = path / "dataset_splits.json" if path.is_dir() else path
     table = files.read_json(path)
     splits = table.get("splits") if isinstance(table, dict) else None
     if not isinstance(splits, dict) or not set(splits) & set(_SPLITS):
