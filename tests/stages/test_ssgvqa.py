@@ -17,6 +17,7 @@ from support import ROOT, call
 from suture import cli, files, model_folder, records
 from suture.errors import InputError
 from suture.records import Sample
+from suture.training import kept_cases, question_folders
 
 LABELS = ROOT / "config/ssgvqa.labels.json"
 VIDEOS = ("VID04", "VID05", "VID01", "VID02")
@@ -76,6 +77,35 @@ def test_training_by_the_published_flags_stops_goes_on_and_keeps_test_videos_out
         read: list[Sample] = records.read(Path(f"{whole}-work") / "data" / split / "samples.jsonl", Sample)
         assert {sample.case for sample in read} == cases
         assert {len(sample.turns) for sample in read} == {1}
+
+
+@pytest.mark.parametrize("side", ["--train", "--val"])
+@pytest.mark.parametrize("said", [["--dataset", "ssgvqa"], ["--dataset", "ssgvqa_clean"], []])
+def test_test_videos_in_anyones_list_of_samples_are_refused(
+    data: Path, tmp_path: Path, side: str, said: list[str]
+) -> None:
+    made = {
+        split: question_folders.prepare(
+            "ssgvqa", data / "qa", data / "frames", split, data / "lists" / split, size=(56, 56)
+        )
+        for split in ("train", "test")
+    }
+    lists = {"--train": made["train"].samples, side: made["test"].samples}
+    words = [
+        "--family", "surgvivqa", "--model", data / "base", "--max-steps", 1, "--precision", "fp32", *said,
+        *(word for pair in lists.items() for word in pair),
+        "--frames-cache", *(one.frames for one in made.values()), "--output", tmp_path / "out",
+    ]  # fmt: skip
+    args = train_command.parser("surgvivqa").parse_args([str(word) for word in words])
+    with pytest.raises(InputError, match=f"VID02 in {side[2:]}: ssgvqa.*'s published test set"):
+        train_command.main(args)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_is_refused_of_its_own_dataset_only() -> None:
+    assert set(kept_cases.keepers("ssgvqa")) == {"VID02", "VID22", "VID43", "VID60", "VID74"}
+    assert kept_cases.keepers("table") == {}
+    assert {"VID74", "002-006"} <= kept_cases.keepers(None).keys()
 
 
 @pytest.fixture(scope="module")
