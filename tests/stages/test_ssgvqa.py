@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ import fetch_weights
 import predict
 import sanity_check
 import train as train_command
-from support import ROOT, call
-from suture import cli, files, model_folder, records
+from support import ROOT, call, run_script
+from suture import cli, files, libraries, model_folder, records, registry
 from suture.errors import InputError
 from suture.records import Sample
 from suture.training import kept_cases, question_folders
@@ -131,6 +132,56 @@ def test_a_model_is_evaluated_by_one_command_as_it_was_trained(data: Path, expor
     assert all(len(row["scores"]) == 51 and row["case"] == "VID02" for row in answered)
     with pytest.raises(InputError, match="trained with prompt mode 'choices', not 'simple'"):
         call(evaluate_checkpoint, *words, "--output", tmp_path / "other", "--prompt-mode", "simple")
+
+
+def test_a_published_file_is_evaluated_by_the_same_command(data: Path, tmp_path: Path) -> None:
+    """Beside the same model as a folder, whose adapters their own library has merged."""
+    libraries.prepare(threads=1)
+    import published_surgvivqa
+
+    model = registry.family("surgvivqa").load(data / "base")
+    wrapped = published_surgvivqa.save(model.model, tmp_path / "best_model.pth")
+    shutil.copytree(data / "base", tmp_path / "merged")
+    model.model.llm = wrapped.merge_and_unload()
+    model.model.save_pretrained(tmp_path / "merged")
+    shutil.copy2(data / "base/tokenizer.json", tmp_path)
+    shutil.copy2(data / "base/tokenizer_config.json", tmp_path)
+    words = [
+        "--family", "surgvivqa", "--adapter", "ssgvqa", "--root", data / "qa", "--videos", data / "frames",
+        "--choices", LABELS, "--prompt-mode", "simple", "--size", 56, 56, "--limit", 6, "--checkpoint",
+    ]  # fmt: skip
+    file = [*words, tmp_path / "best_model.pth", "--assume", "num_frames=2", "image_size=56", "head_width=16"]
+    said = run_script("evaluate_checkpoint", *file, "--output", tmp_path / "file")
+    count = len(model.model.state_dict())
+    assert (
+        f"best_model.pth: {count} tensors matched, 0 missing, 0 unexpected, 3 of no use; "
+        "6 adapters merged with alpha 32; not in the file, assumed as published: lora_alpha=32; "
+        "as told: num_frames=2 image_size=56 head_width=16"
+    ) in said
+    report = files.read_json(tmp_path / "file/checkpoint.json")
+    assert (report["matched"], report["missing"], report["assumed"]) == (count, [], {"lora_alpha": 32})
+    call(evaluate_checkpoint, *words, tmp_path / "merged", "--output", tmp_path / "folder")
+    of_file, of_folder = (files.read_jsonl(tmp_path / name / "predictions.jsonl") for name in ("file", "folder"))
+    assert len(of_file) == len(of_folder) == 6
+    for ours, theirs in zip(of_file, of_folder, strict=True):
+        assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-4)
+    # Another alpha is another model: the file does not tell, and what is assumed matters.
+    call(evaluate_checkpoint, *file, "lora_alpha=16", "--output", tmp_path / "other")
+    assert files.read_jsonl(tmp_path / "other/predictions.jsonl")[0]["scores"] != pytest.approx(
+        of_file[0]["scores"], abs=1e-2
+    )
+
+
+def test_a_file_without_a_tensor_of_the_model_is_an_error(data: Path, tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"backbone.conv.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    said = run_script(
+        "evaluate_checkpoint", "--family", "surgvivqa", "--adapter", "ssgvqa", "--root", data / "qa", "--videos",
+        data / "frames", "--choices", LABELS, "--checkpoint", tmp_path / "other.pth", "--output", tmp_path / "out",
+        code=cli.BAD_INPUT,
+    )  # fmt: skip
+    assert "0 matched" in said and not (tmp_path / "out").exists()
 
 
 def test_predict_enforces_the_prompt_mode_too(data: Path, exported: Path, tmp_path: Path) -> None:
