@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import cache_features
 import draw_cholecystectomy
 import evaluate_checkpoint
 import export_model
@@ -17,6 +18,7 @@ import train as train_command
 from support import ROOT, call, run_script
 from suture import cli, files, libraries, model_folder, records, registry
 from suture.errors import InputError
+from suture.frames import FrameCache
 from suture.records import Sample
 from suture.training import kept_cases, question_folders
 
@@ -78,6 +80,84 @@ def test_training_by_the_published_flags_stops_goes_on_and_keeps_test_videos_out
         read: list[Sample] = records.read(Path(f"{whole}-work") / "data" / split / "samples.jsonl", Sample)
         assert {sample.case for sample in read} == cases
         assert {len(sample.turns) for sample in read} == {1}
+
+
+def test_the_best_weights_are_chosen_by_validation_videos_and_test_videos_play_no_part(
+    data: Path, tmp_path: Path
+) -> None:
+    hot = ["--prompt-mode", "simple", "--lr", 0.1, "--eval-every-steps", 1, "--keep-best"]  # it overshoots
+    without = tmp_path / "without"
+    for folder in ("qa", "frames"):
+        shutil.copytree(data / folder, without / folder, ignore=shutil.ignore_patterns("VID02"))
+    shutil.copytree(data / "base", without / "base")
+    assert train(data, tmp_path / "with", *hot) == train(without, tmp_path / "none", *hot) == cli.DONE
+    losses = {
+        entry["step"]: entry["eval_loss"]
+        for entry in files.read_json(tmp_path / "with/trainer_state.json")["log_history"]
+        if "eval_loss" in entry
+    }
+    best = min(losses, key=lambda step: losses[step])
+    assert sorted(losses) == [1, 2, 3, 4, 5, 6] and best < 6
+    assert model_folder.read_card(tmp_path / "with")["best_step"] == best
+    assert train(data, tmp_path / "there", *hot, "--until-step", best) == cli.DONE
+    kept, gone, there = (
+        (tmp_path / name / "best/adapter_model.safetensors").read_bytes() for name in ("with", "none", "there")
+    )
+    assert kept == gone == there != (tmp_path / "with/adapter_model.safetensors").read_bytes()
+
+
+def test_frozen_features_are_made_once_a_frame_and_train_as_the_frames_do(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the published 16 frames, a still repeated, and many questions about each."""
+    libraries.prepare(threads=1)
+    from suture.features import FeatureCache
+    from suture.models.base import Video
+    from suture.surgvivqa_model import SurgVivqaModel
+
+    base = tmp_path / "base"
+    call(fetch_weights, "--family", "surgvivqa", "--model", "small", "--num-frames", 16, "--output", base)
+    made = {
+        split: question_folders.prepare("ssgvqa", data / "qa", data / "frames", split, tmp_path / split, size=(56, 56))
+        for split in ("train", "val")
+    }
+    frames = [one.frames for one in made.values()]
+    encoded: list[tuple[int, ...]] = []
+    encode = SurgVivqaModel.video_states_of
+    monkeypatch.setattr(
+        SurgVivqaModel,
+        "video_states_of",
+        lambda self, pixels: (encoded.append(tuple(pixels.shape)), encode(self, pixels))[1],
+    )
+    cached = tmp_path / "features.jsonl"
+    call(
+        cache_features, "--family", "surgvivqa", "--model", base, "--frames-cache", *frames, "--dtype", "fp32",
+        "--output", cached, "--array", tmp_path / "features.npy",
+    )  # fmt: skip
+    questions = records.read(made["train"].samples, Sample)
+    assert encoded == [(1, 16, 3, 56, 56)] * 9 and len(questions) > 5 * 6  # 9 frames in all, 6 of them in train
+    again = FeatureCache([cached]).features(questions[0].clip).tokens
+    assert again.shape == (16 // 2 * (56 // 14) ** 2, 64)
+    shown = FrameCache(frames).frames(questions[0].clip)
+    assert shown.shape == (1, 56, 56, 3)
+    assert again.equal(registry.family("surgvivqa").load(base).features([Video(frames=shown)])[0])
+
+    def run(name: str, *more: object) -> list[float]:
+        encoded.clear()
+        words = [
+            "--family", "surgvivqa", "--model", base, "--train", made["train"].samples, "--dataset", "ssgvqa",
+            "--frames-cache", *frames, "--max-steps", 4, "--batch-size", 2, "--lr", "5e-3", "--precision", "fp32",
+            "--output", tmp_path / name, *more,
+        ]  # fmt: skip
+        args = train_command.parser("surgvivqa").parse_args([str(word) for word in words])
+        assert train_command.main(args) == cli.DONE
+        return [line["loss"] for line in files.read_jsonl(tmp_path / name / "log.jsonl") if "loss" in line]
+
+    live = run("live")
+    assert len(encoded) >= 4  # at each step, and before the first to know the memory
+    fed = run("fed", "--features-cache", cached)
+    assert encoded == []
+    assert fed == pytest.approx(live, rel=1e-5)
 
 
 @pytest.mark.parametrize("side", ["--train", "--val"])
