@@ -73,7 +73,9 @@ class Segment:
     one clip as they are; the others are cut into windows. An image or a
     whole file has ``end_s`` None. ``turns`` are questions that the publisher
     already wrote for this stretch. ``annotation`` names the file of the row,
-    where a case has more than one.
+    where a case has more than one. A stretch that is published as single
+    images names them in order in ``frames``; ``media`` is their folder, and its
+    times are the numbers of the first and the last.
     """
 
     label: str
@@ -85,11 +87,17 @@ class Segment:
     whole: bool = False
     turns: tuple[Turn, ...] = ()
     annotation: str = ""
+    frames: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
         """Where it is annotated, for a reader."""
         return annotation_place(self.row, self.annotation)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the media files that it is made of."""
+        return self.frames or (self.media,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +160,10 @@ class Clip(Record):
     ``path`` is relative to the run's clips folder. Its wanted frames are
     ``first_frame`` to ``first_frame + n_frames - 1``, counted in display order
     from the file's first frame: a stream copy starts at a keyframe before the
-    wanted stretch. ``method`` tells how it was made: copy, reencode or image.
-    ``source`` is the media file it came from, relative to the videos root.
+    wanted stretch. ``method`` tells how it was made: copy, reencode, image or
+    frames, a run of single images, whose ``fps`` is not known: 0. ``source`` is
+    the media file, or the folder of images, that it came from, relative to the
+    videos root.
     """
 
     id: str
