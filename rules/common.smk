@@ -200,7 +200,8 @@ def media_revision(case):
     def recorded(media):
         manifest = Path(clips_manifest(case))
         clips = [json.loads(line) for line in manifest.read_text().splitlines()] if manifest.is_file() else []
-        return next((c["source_sha256"] for c in clips if (Path(VIDEOS) / c["source"]) == media), None)
+        # Of a run of frames the source is their folder; its digest is no file's, so what was touched is cut again.
+        return next((c["source_sha256"] for c in clips if (Path(VIDEOS) / c["source"]) in (media, media.parent)), None)
 
     media = ADAPTER.case_media(Path(ANNOTATIONS), Path(VIDEOS), case)
     return sum(MEDIA.revision(path, lambda path=path: recorded(path)) for path in media)

@@ -72,6 +72,8 @@ rule train_segment:
         options=lambda w: to_flags(experiment(w).train, leave_out=frozenset({"steps_per_job", "epochs"})),
         labels=lambda w: label_flags(w),
         prompt=lambda w: experiment(w).prompt_flags,
+        # Its cases that are kept for testing are refused here too, whatever the split said.
+        dataset=CONFIG.dataset,
         code=lambda w: code("train", family_module(w)),
     message:
         "Training {wildcards.experiment} to step {params.until}"
@@ -79,7 +81,7 @@ rule train_segment:
         "exec python workflow/scripts/train.py --family {params.family} --model {input.base:q}"
         " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.features}"
         " {params.resume} --experiment {wildcards.experiment} --segment {wildcards.segment} {params.sampling}"
-        " {params.labels} {params.prompt} --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
+        " {params.labels} {params.prompt} --dataset {params.dataset} --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
         " --until-step {params.until} {params.options} --work-dir {params.work:q} --attempt {resources.attempt} "
         "--nodes {resources.nodes} " + DEADLINE + " --output {output.checkpoint:q} > {log:q} 2>&1"
 

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from typing import Any
 
 import pytest
-import yaml
 
-from support import clone, snakemake
+from seeds import SEEDS, learnt, shown
 
 pytestmark = pytest.mark.long
-SEEDS = (42, 43, 44)
 KEYS = ("acc", "acc@exist", "acc@count", "acc@query_attribute", "acc@query_object", "acc@one_hop", "mAF1@official")
 
 
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The demo's two models for each seed; entries of metrics.json."""
-    where = clone(tmp_path_factory.mktemp("ssgvqa"))
-    config = yaml.safe_load((where / "config/demo/ssgvqa.yaml").read_text())
-    published = config.pop("experiments")
-    config["experiments"] = {}
-    for seed in SEEDS:
-        for name, entry in published.items():
-            made = copy.deepcopy(entry)
-            made["train"]["seed"] = seed
-            if "init_from" in made:
-                made["init_from"] = f"{made['init_from']}-{seed}"
-            config["experiments"][f"{name}-{seed}"] = made
-    (where / "seeds.yaml").write_text(yaml.safe_dump(config))
-    snakemake(where, "evaluate", "--configfile", "seeds.yaml", timeout=3000)
-    found: dict[str, Any] = json.loads((where / f"results/{config['run']}/metrics.json").read_text())["experiments"]
-    return found
-
-
-def shown(entry: dict[str, Any]) -> str:
-    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
+    return learnt(tmp_path_factory.mktemp("ssgvqa"), "config/demo/ssgvqa.yaml", timeout=3000)
 
 
 def test_three_seeds_see_the_frames(entries: dict[str, Any]) -> None:

@@ -5,43 +5,22 @@ Task, drawings and settings are config.yaml's; nothing here chooses among result
 
 from __future__ import annotations
 
-import copy
-import json
 from typing import Any
 
 import pytest
-import yaml
 
-from support import clone, snakemake
+from seeds import SEEDS, learnt, shown
 
 pytestmark = pytest.mark.long
-SEEDS = (42, 43, 44)
 KINDS = ("phase", "instruments")
 
 
 @pytest.fixture(scope="module")
 def experiments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """config.yaml's two models for each seed, the second from the first of its seed; entries of metrics.json."""
-    where = clone(tmp_path_factory.mktemp("seeds"))
-    config = yaml.safe_load((where / "config.yaml").read_text())
-    published = config.pop("experiments")
-    config["experiments"] = {}
-    for seed in SEEDS:
-        for name, entry in published.items():
-            made = copy.deepcopy(entry)
-            made["train"]["seed"] = seed
-            if "init_from" in made:
-                made["init_from"] = f"{made['init_from']}-{seed}"
-            config["experiments"][f"{name}-{seed}"] = made
-    (where / "seeds.yaml").write_text(yaml.safe_dump(config))
-    snakemake(where, "evaluate", "--configfile", "seeds.yaml", timeout=3000)
-    found: dict[str, Any] = json.loads((where / "results/demo/metrics.json").read_text())["experiments"]
+    found = learnt(tmp_path_factory.mktemp("seeds"), "config.yaml", timeout=3000)
     assert all(entry["n_cases"] >= 12 and not entry["leaky"] for entry in found.values())
     return found
-
-
-def shown(entry: dict[str, Any]) -> str:
-    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
 
 
 def test_three_seeds_beat_what_does_not_see_the_video_with_intervals_apart(experiments: dict[str, Any]) -> None:

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 import ingest
 import split_dataset
-from support import SHARED, call, run_script
-from suture import cli, records, registry
+from support import ROOT, SHARED, call, run_script
+from suture import cli, hub, records, registry
 from suture.datasets.ssgvqa import lines, vocabulary
 from suture.records import Clip, Rejection, Sample, Turn
 
@@ -223,3 +224,11 @@ def test_the_official_split_is_made_of_what_is_there(tmp_path: Path) -> None:
     call(split_dataset, *split_arguments(tmp_path, videos), "--official", tmp_path / "qa")
     split = json.loads((tmp_path / "split/split.json").read_text())
     assert split["cases"] == {"test": ["VID02", "VID74"], "train": ["VID04"], "val": ["VID01"]}
+
+
+def test_both_published_runs_pin_each_of_their_three_models() -> None:
+    config = yaml.safe_load((ROOT / "config/ssgvqa.yaml").read_text())
+    for name, experiment in config["experiments"].items():
+        pins = experiment["revision"].split("+")
+        assert len(pins) == len(experiment["model"].split("+")) == 3, name
+        assert all(hub.COMMIT.fullmatch(pin) for pin in pins), name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +20,6 @@ from suture.records import Turn
 libraries.prepare(threads=1)
 
 import torch  # noqa: E402
-from peft import LoraConfig, get_peft_model  # noqa: E402
 from transformers import (  # noqa: E402
     BertTokenizerFast,
     BlipConfig,
@@ -33,13 +31,15 @@ from transformers import (  # noqa: E402
 )
 from transformers.models.blip.modeling_blip_text import BlipTextModel  # noqa: E402
 
-from suture import choice_tree, surgvivqa_files  # noqa: E402
+import published_surgvivqa  # noqa: E402
+from suture import choice_tree, surgvivqa_files, untold  # noqa: E402
 from suture.models import surgvivqa as family  # noqa: E402
 from suture.surgvivqa_model import SurgVivqaConfig, SurgVivqaModel  # noqa: E402
 from suture.training import adapters, published_flags, towers  # noqa: E402
 from suture.training.data import check_samples  # noqa: E402
 from suture.training.loop import prepare  # noqa: E402
 
+UNTOLD = {"num_frames": 2, "image_size": 56, "head_width": 16, "lora_alpha": published_surgvivqa.ALPHA}
 QUESTION = "What instrument is grasping the cystic duct?"
 
 
@@ -304,37 +304,16 @@ def test_a_model_is_asked_as_it_was_trained() -> None:
 
 
 @pytest.fixture
-def published_file(model: family.SurgViVQA, tmp_path: Path) -> Iterator[tuple[Path, Any]]:
-    """A state dict under the names of the published training, with adapters that do something."""
-    network = model.model
-    wrapped = get_peft_model(
-        network.llm,
-        LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=32, target_modules=["c_attn", "c_proj"], fan_in_fan_out=True),
-    )
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in wrapped.named_parameters():
-        if ".lora_" in name:
-            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.05
-    state = {f"llm.{name}": tensor for name, tensor in wrapped.state_dict().items()}
-    for part in ("visual_encoder", "text_encoder"):
-        state |= {f"{part}.{name}": tensor for name, tensor in getattr(network, part).state_dict().items()}
-    # A second name for GPT-2, a pooler that nothing reads, and a name of transformers 4.
-    state |= {"decoder_model.transformer.wte.weight": state["llm.base_model.model.transformer.wte.weight"]}
-    state |= {
-        "text_encoder.pooler.dense.weight": torch.zeros(64, 64),
-        "text_encoder.pooler.dense.bias": torch.zeros(64),
-    }
-    state = {n.replace("attention.attention.query.bias", "attention.attention.q_bias"): t for n, t in state.items()}
+def published_file(model: family.SurgViVQA, tmp_path: Path) -> tuple[Path, Any]:
     path = tmp_path / "best_model.pth"
-    torch.save(state, path)
-    yield path, wrapped.eval()
+    return path, published_surgvivqa.save(model.model, path)
 
 
 def test_a_published_file_is_read_and_its_tensors_are_counted(
     published_file: tuple[Path, Any], model: family.SurgViVQA, folder: Path, tmp_path: Path
 ) -> None:
     path, wrapped = published_file
-    loaded, table = surgvivqa_files.load(path, num_frames=2, heads=4)
+    loaded, table = surgvivqa_files.load(path, **UNTOLD)
     assert (table.missing, table.unexpected, table.unused, table.adapted) == ([], [], 3, 6)
     assert table.matched == len(loaded.state_dict())
     assert "0 missing, 0 unexpected, 3 of no use; 6 adapters merged with alpha 32" in table.words
@@ -351,13 +330,28 @@ def test_a_published_file_that_is_not_whole_or_something_else_is_refused(
     del state["text_encoder.encoder.layer.1.crossattention.self.query.weight"]
     torch.save({"model_state_dict": state, "step": 3}, tmp_path / "half.pth")
     with pytest.raises(InputError, match=r"1 missing.*crossattention\.self\.query"):
-        surgvivqa_files.load(tmp_path / "half.pth", num_frames=2, heads=4)
+        surgvivqa_files.load(tmp_path / "half.pth", **UNTOLD)
     torch.save({"blocks.0.weight": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match="0 matched"):
-        surgvivqa_files.load(tmp_path / "other.pth")
+        surgvivqa_files.load(tmp_path / "other.pth", **UNTOLD)
     torch.save({"llm.x": torch.zeros(1), "extra": print}, tmp_path / "code.pth")
     with pytest.raises(InputError, match="asks for"):
-        surgvivqa_files.load(tmp_path / "code.pth")
+        surgvivqa_files.load(tmp_path / "code.pth", **UNTOLD)
+
+
+def test_what_a_file_does_not_tell_is_read_or_refused(published_file: tuple[Path, Any]) -> None:
+    assert untold.read("surgvivqa", ["num_frames=8", "lora_alpha=16"]) == {"num_frames": 8, "lora_alpha": 16}
+    for family_name, word, said in (
+        ("surgvivqa", "num_frame=8", "did you mean 'num_frames'"),
+        ("surgvivqa", "num_frames=0", "whole number above 0"),
+        ("endofm", "num_frames=8", "leave it out"),
+    ):
+        with pytest.raises(InputError) as refused:
+            untold.read(family_name, [word])
+        assert said in str(refused.value) + (refused.value.fix or "")
+    for name, value, said in (("head_width", 48, "do not divide"), ("num_frames", 3, "whole patches")):
+        with pytest.raises(InputError, match=said):
+            surgvivqa_files.load(published_file[0], **{**UNTOLD, name: value})
 
 
 def test_each_token_gets_the_row_of_its_own_text() -> None:

@@ -76,13 +76,8 @@ def main(args: argparse.Namespace) -> None:
         planned += [(case, clip) for clip in plan]
         rejected += left_out
         if not args.plan_only:
-            media = find_media(
-                adapter,
-                args.annotations,
-                args.videos,
-                case,
-                (name for clip in plan for name in (clip.media, *clip.beside)),
-            )
+            names = (name for clip in plan for name in clip.files)
+            media = find_media(adapter, args.annotations, args.videos, case, names)
             # A case without a clip gets its folder too: who asked for the case finds that there is nothing.
             with files.atomic_dir(files.inside(args.clips_dir, f"{args.within or '.'}/{case}")) as folder:
                 made, failed = cut_case(case, plan, media, args.videos, folder, check=args.check, bar=len(chosen) == 1)

@@ -12,7 +12,9 @@ dataset's questions about images, each with the likeliest choice, and the
 majority of the training questions stands beside it.
 
 Writes predictions.jsonl, metrics.json (one experiment's entry, with intervals
-over cases, confusion matrix, ROC and PR curves) and confusion_matrix.png.
+over cases, confusion matrix, ROC and PR curves) and confusion_matrix.png; of a
+checkpoint file also checkpoint.json: how many of its tensors matched, were
+missing or unexpected, and what was assumed that they do not tell.
 Frames are those of the model's training, which its folder tells; a file does
 not, and --frames 8 --size 224 224 --sampling uniform are taken. Videos that cannot be read are left out, counted.
 Nothing is selected here.
@@ -33,6 +35,7 @@ from suture import (
     records,
     registry,
     scoring,
+    untold,
     windows,
 )
 from suture.asked_model import choose, load
@@ -59,6 +62,7 @@ def parser() -> Parser:
     p.add_argument("--adapter", default="video_folder", metavar="NAME", help="dataset adapter (video_folder)")
     p.add_argument("--split", choices=SPLITS, default="test", help="which of the publisher's lists is scored (test)")
     p.add_argument("--labels", nargs="+", metavar="NAME", help="classes of a file's head, in its order")
+    untold.add_flag(p)
     p.add_argument("--frames", type=int, metavar="F", help="frames a video (as in training, else 8)")
     p.add_argument("--sampling", choices=METHODS, help="how they are picked (as in training, else uniform)")
     p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="in pixels (as in training, else 224 224)")
@@ -87,7 +91,7 @@ def main(args: argparse.Namespace) -> None:
     if idle := [name for name in ("prompt_mode", "limit") if getattr(args, name) is not None]:
         raise InputError(f"--{idle[0].replace('_', '-')} would do nothing without --choices")
     samples, media = _videos(args)
-    chosen = choose(args.checkpoint, family=args.family, labels=args.labels)
+    chosen = choose(args.checkpoint, family=args.family, labels=args.labels, assume=args.assume)
     known = chosen.card.get("frames") or {}
     settings = FrameSettings(
         count=args.frames or known.get("count") or 8,
@@ -120,6 +124,8 @@ def main(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
         max_rejected=args.max_rejected,
     )
+    if chosen.report is not None:
+        files.write_json(args.output / "checkpoint.json", chosen.report)
     written = args.output / "predictions.jsonl"
     records.write(written, predictions)
     records.write(args.output / "rejected.jsonl", rejections)
@@ -154,7 +160,7 @@ def _answer(args: argparse.Namespace) -> None:
     asked.check(args.max_rejected)
     train = question_folders.questions(adapter, args.root, videos, "train", with_images=False).samples
     closed = closed_set.read(args.choices, normalisation=args.normalisation, score_end=args.score_end)
-    chosen = choose(args.checkpoint, family=args.family, labels=args.labels)
+    chosen = choose(args.checkpoint, family=args.family, labels=args.labels, assume=args.assume)
     known = chosen.card.get("frames") or {}
     told = None
     if args.prompt_mode:
@@ -179,6 +185,8 @@ def _answer(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
         choices=closed,
     )
+    if chosen.report is not None:
+        files.write_json(args.output / "checkpoint.json", chosen.report)
     written = args.output / "predictions.jsonl"
     records.write(written, predictions)
     records.write(args.output / "rejected.jsonl", asked.rejected)

@@ -6,7 +6,7 @@ Run as:
         --revision COMMIT --output models/qwen
 
 small is built here, with random weights, as is vit_base of endofm. A published
-checkpoint file of endofm (.pth, .pth.tar) becomes a model folder. A folder is checked and linked. A hub
+checkpoint file of endofm or surgvivqa (.pth, .pth.tar) becomes a model folder. A folder is checked and linked. A hub
 model is fetched at a pinned commit into the hub's cache (HF_HOME) and linked
 from there, so that an interrupted download goes on; a token for gated models
 comes from the environment variable HF_TOKEN only.
@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from suture import registry
+from suture import registry, untold
 from suture.cli import Parser, run
 from suture.redaction import add_token_flag, refuse_token
 from suture.weights import fetch
@@ -40,13 +40,22 @@ def parser() -> Parser:
     p.add_argument(
         "--num-frames", type=int, metavar="N", help="frames that the video encoder is to take (surgvivqa; published 16)"
     )
+    untold.add_flag(p)
     add_token_flag(p)
     return p
 
 
 def main(args: argparse.Namespace) -> None:
     refuse_token(args)
-    found = fetch(args.family, args.model, args.revision, args.output, classes=args.labels, num_frames=args.num_frames)
+    found = fetch(
+        args.family,
+        args.model,
+        args.revision,
+        args.output,
+        classes=args.labels,
+        num_frames=args.num_frames,
+        assume=args.assume,
+    )
     print(f"{len(found['files'])} files, {found['parameters']:,} parameters")
     # Not before: it imports torch, which fetching from the hub must come before.
     from suture.weights_table import Table

@@ -55,12 +55,15 @@ from suture.frame_draws import Sampling
 from suture.predicted import read_labels
 from suture.records import Sample
 from suture.redaction import add_token_flag, refuse_token
-from suture.training import published_flags, recording
+from suture.training import kept_cases, published_flags, recording
 
 STARTED = launching.began()
 
 # How often to save and to log, where jobs end, and who holds the weights change nothing of what is learnt.
 NOT_IDENTITY = {"steps_per_job", "save_steps", "logging_steps", "report_to", "fsdp"}
+
+QUESTIONS_OF = "ssgvqa"
+"""Whose layout --ssgvqa-root has, where --dataset does not say."""
 
 
 def parser(family: str | None = None) -> cli.Parser:
@@ -99,7 +102,10 @@ def parser(family: str | None = None) -> cli.Parser:
     )
     p.add_argument("--image-root", type=Path, metavar="DIR", help="frames of --ssgvqa-root")
     p.add_argument(
-        "--dataset", default="ssgvqa", metavar="NAME", help="adapter that reads --ssgvqa-root (default: ssgvqa)"
+        "--dataset",
+        metavar="NAME",
+        help="adapter that the cases are of: those that it keeps for testing are refused, as are any adapter's without "
+        f"it; also reads --ssgvqa-root (default: {QUESTIONS_OF})",
     )
     p.add_argument("--num-frames", type=int, metavar="N", help="checked: what fetch_weights.py --num-frames set")
     p.add_argument("--prompt-mode", choices=prompt_modes.MODES, help="show the question alone, or with --choices")
@@ -193,6 +199,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     told = _prompt(args, published)
     samples: dict[str, list[Sample]] = {"train": records.read(args.train, Sample)}
     samples["val"] = records.read(args.val, Sample) if args.val else []
+    kept_cases.check(samples, args.dataset)
     model_folder.check_family(args.model, args.family)
     given = with_family_defaults(given_flags(args, Train), defaults)
     sampling = sampling_flags.of(args)
@@ -360,6 +367,7 @@ def _read_folders(args: argparse.Namespace, work: Path, published: Mapping[str, 
         return
     if args.image_root is None or args.train or args.val or args.frames_cache or args.features_cache:
         raise InputError("--ssgvqa-root goes with --image-root, and without --train, --val and caches")
+    args.dataset = args.dataset or QUESTIONS_OF
     from suture.training.question_folders import prepare
 
     height, width = args.size or published["size"]
@@ -382,7 +390,11 @@ def _prompt(args: argparse.Namespace, published: Mapping[str, Any]) -> str | Non
         return None
     if args.system_prompt is not None:
         raise InputError("--prompt-mode and --system-prompt both say what stands in the prompt", fix="give one")
-    choices = read_labels(args.choices) if args.choices else getattr(registry.dataset(args.dataset), "LABELS", ())
+    choices = (
+        read_labels(args.choices)
+        if args.choices
+        else getattr(registry.dataset(args.dataset or QUESTIONS_OF), "LABELS", ())
+    )
     return prompt_modes.text(args.family, published, args.prompt_mode, choices)
 
 

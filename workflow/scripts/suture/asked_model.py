@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import atexit
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suture import adapter_folder, files, hub, libraries, model_folder, registry
+from suture import adapter_folder, files, hub, libraries, model_folder, registry, untold
 from suture.adapter_folder import AdapterFolder
 from suture.errors import InputError
 from suture.models.base import VideoModel
@@ -18,12 +19,16 @@ from suture.weights import takes_files
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A model folder, the adapter to put on it, and what is known of them: the adapter's card before the model's."""
+    """A model folder, the adapter to put on it, and what is known of them: the adapter's card before the model's.
+
+    ``report``: how the tensors of a checkpoint file fitted the model.
+    """
 
     folder: Path
     adapter: AdapterFolder | None
     card: dict[str, Any]
     family: str
+    report: dict[str, Any] | None = None
 
     @property
     def where(self) -> Path:
@@ -39,6 +44,7 @@ def choose(
     adapter_revision: str | None = None,
     family: str | None = None,
     labels: list[str] | None = None,
+    assume: Sequence[str] | None = None,
 ) -> Chosen:
     """Finds a model and an adapter; what is on the hub is fetched, so call this before the libraries go offline.
 
@@ -49,14 +55,19 @@ def choose(
         adapter_revision: commit of a hub adapter.
         labels: classes of the head in a checkpoint file, in its order.
         family: name of the family, where no file tells it or it is to be checked.
+        assume: what a checkpoint file does not tell, see :mod:`suture.untold`.
 
     Raises:
         InputError: there is no such model or adapter, they do not belong
             together, or their family is not known.
     """
-    folder = (
-        _from_file(Path(model), family, labels) if Path(model).is_file() else _folder(model, revision, "--revision")
-    )
+    report: dict[str, Any] | None = None
+    if Path(model).is_file():
+        folder, report = _from_file(Path(model), family, labels, assume)
+    elif assume:
+        raise InputError("--assume is of a checkpoint file; a model's folder tells it all", fix="leave it out")
+    else:
+        folder = _folder(model, revision, "--revision")
     listed = folder / model_folder.LIST
     origin: dict[str, Any] = files.read_json(listed) if listed.is_file() else {}
     card = model_folder.read_card(folder)
@@ -74,7 +85,7 @@ def choose(
     named = family or card.get("family") or told
     if named is None:
         raise InputError("the folder does not say which family it is of", where=folder, fix="give --family NAME")
-    return Chosen(folder=folder, adapter=found, card=card, family=named)
+    return Chosen(folder=folder, adapter=found, card=card, family=named, report=report)
 
 
 def load(chosen: Chosen, system_prompt: str | None) -> VideoModel:
@@ -102,7 +113,9 @@ def load(chosen: Chosen, system_prompt: str | None) -> VideoModel:
     return model
 
 
-def _from_file(path: Path, family: str | None, labels: list[str] | None) -> Path:
+def _from_file(
+    path: Path, family: str | None, labels: list[str] | None, assume: Sequence[str] | None
+) -> tuple[Path, dict[str, Any]]:
     """Makes a model folder of a checkpoint file, for as long as this process lives."""
     if family is None:
         raise InputError("a checkpoint file does not say which family it is of", where=path, fix="give --family NAME")
@@ -111,7 +124,8 @@ def _from_file(path: Path, family: str | None, labels: list[str] | None) -> Path
     place = tempfile.TemporaryDirectory(prefix="suture-")
     atexit.register(place.cleanup)
     libraries.prepare(threads=1)
-    report = registry.family(family).take_file(path, Path(place.name), labels)
+    told = untold.read(family, assume)
+    report: dict[str, Any] = registry.family(family).take_file(path, Path(place.name), labels, **told)
     say(f"{path.name}: {report['words']}")
     if report.get("head") == "new":
         raise InputError(
@@ -119,7 +133,7 @@ def _from_file(path: Path, family: str | None, labels: list[str] | None) -> Path
             where=path,
             fix="train it first: train.py --model of fetch_weights.py --model FILE",
         )
-    return Path(place.name)
+    return Path(place.name), report
 
 
 def _folder(name: str, revision: str | None, flag: str) -> Path:

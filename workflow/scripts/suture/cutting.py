@@ -4,7 +4,8 @@ For each clip, in this order: a copy of packets from the nearest key packet;
 from an earlier one; a lossless re-encoding. A copy whose start is an
 instantaneous refresh (IDR) is exact by the codec's standard; with ``auto`` one
 such copy of each file is still decoded and compared, and so is every copy that
-starts otherwise. What could not be made exact is rejected, never kept.
+starts otherwise. What could not be made exact is rejected, never kept. An image
+is copied, a run of images joined (:mod:`suture.video.frame_run`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from suture import files
 from suture.progress import progress, say
 from suture.records import Clip, Rejection
 from suture.video.film import write_film
+from suture.video.frame_run import write_run
 from suture.video.image import IMAGE_SUFFIXES, copy_image
 from suture.video.index import Index, read_index
 from suture.video.reading import MediaError, open_video
@@ -43,7 +45,7 @@ def cut_case(
     Args:
         case: the case's id.
         planned: its clips.
-        media: for each media name of the plan its file, or why there is none.
+        media: for each of the plan's files, by its name, where it is or why there is none.
         videos: the root that sources are named relative to.
         folder: an existing folder for the clips.
         check: ``auto``, ``full`` (every clip decoded and compared) or ``none``.
@@ -59,12 +61,12 @@ def cut_case(
     ordered = sorted(planned, key=lambda clip: clip.media)
     todo = progress(ordered, what=f"cutting {case}", unit="clip") if bar else iter(ordered)
     for name, wanted in groupby(todo, key=lambda clip: clip.media):
-        for plan, made in _cut_media(case, wanted, name, media, videos, folder, check):
+        for plan, made in _cut_media(case, wanted, media, name, videos, folder, check):
             if isinstance(made, Clip):
                 clips.append(made)
                 continue
-            found = media[name]
-            source = name if isinstance(found, MediaError) else _relative(found, videos)
+            found = media.get(name)
+            source = _relative(found, videos) if isinstance(found, Path) else name
             rejected.append(_rejection(case, plan, source, made))
             said[(str(made.where or name), f"{made.problem} ({made.reason})")] += 1
     for (where, problem), count in said.items():
@@ -98,10 +100,13 @@ def _say(case: str, where: str, text: str) -> None:
 
 
 def _cut_media(
-    case: str, wanted: Iterator[PlannedClip], name: str, media: Media, videos: Path, folder: Path, check: str
+    case: str, wanted: Iterator[PlannedClip], media: Media, name: str, videos: Path, folder: Path, check: str
 ) -> Iterator[tuple[PlannedClip, Clip | MediaError]]:
-    """Makes the clips of one media file, one after the other, or says why not."""
-    path = media[name]
+    """Makes the clips of one media file, or of one folder of frames, one after the other, or says why not."""
+    path = media.get(name)
+    if path is None:
+        yield from ((clip, _join_frames(case, clip, media, videos, folder, check)) for clip in wanted)
+        return
     with ExitStack() as opened:
         try:
             if isinstance(path, MediaError):
@@ -125,6 +130,40 @@ def _found(path: Path | MediaError) -> Path:
     if isinstance(path, MediaError):
         raise path
     return path
+
+
+def _join_frames(
+    case: str, clip: PlannedClip, media: Media, videos: Path, folder: Path, check: str
+) -> Clip | MediaError:
+    """Makes a clip of a run of single images."""
+    images: list[Path] = []
+    for name in clip.frames:
+        found = media[name]
+        if isinstance(found, MediaError):
+            return found
+        images.append(found)
+    target = folder / clip_file(clip)
+    try:
+        width, height = write_run(images, target, check=check != "none")
+    except MediaError as error:
+        return error
+    return Clip(
+        id=clip.id,
+        case=case,
+        phase=clip.phase,
+        start_s=clip.start_s,
+        end_s=clip.start_s if clip.end_s is None else clip.end_s,
+        path=f"{case}/{target.name}",
+        first_frame=0,
+        n_frames=len(images),
+        fps=0.0,
+        width=width,
+        height=height,
+        method="frames",
+        sha256=files.sha256_file(target),
+        source=_relative(images[0].parent, videos),
+        source_sha256=files.sha256_text("\n".join(files.sha256_file(path) for path in images)),
+    )
 
 
 class _Cutter:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from suture import files, windows
+from suture import files, sources, windows
 from suture.datasets.base import Adapter
 from suture.records import Case, Clip, Rejection, Sample, Segment
 from suture.windows import sanitise
@@ -77,10 +77,10 @@ def apart(samples: Sequence[Sample]) -> list[Sample]:
 def _clips(case: Case) -> Iterator[tuple[Segment, str]]:
     """Yields the segments that have questions, each with its clip's id ('' where it gives no single clip)."""
     planned, _ = windows.plan_case(case, mode="exact")
-    ids = {(one.media, one.start_s, one.end_s): one.id for one in planned}
+    ids = {(one.media, one.start_s, one.end_s, one.frames): one.id for one in planned}
     for segment in case.segments:
         if segment.turns:
-            yield segment, ids.get((segment.media, segment.start_s, segment.end_s), "")
+            yield segment, ids.get((segment.media, segment.start_s, segment.end_s, segment.frames), "")
 
 
 def any_media() -> Check:
@@ -112,12 +112,12 @@ def media_under(videos: Path, adapter: Adapter, root: Path) -> Check:
             existing[case.id] = adapter.case_media(root, videos, case.id)
         # Sheets often leave out a suffix, or write a name in another case.
         named = {path.stem.casefold() for path in existing[case.id]}
-        wanted = PurePosixPath(segment.media)
-        last = wanted.stem.casefold().rpartition("-")[2]
-        if {wanted.stem.casefold(), wanted.name.casefold(), last} & named or files.inside(
-            videos, segment.media
-        ).is_file():
-            return None
-        return "media_missing", f"no file {segment.media} under {videos.name}/"
+        for name in segment.files:
+            wanted = PurePosixPath(name)
+            stem = wanted.stem.casefold()
+            known = {stem, wanted.name.casefold(), *sources.endings(stem)} & named
+            if not known and not files.inside(videos, name).is_file():
+                return "media_missing", f"no file {name} under {videos.name}/"
+        return None
 
     return check

@@ -74,7 +74,10 @@ class Segment:
     whole file has ``end_s`` None. ``turns`` are questions that the publisher
     already wrote for this stretch. ``annotation`` names the file of the row,
     where a case has more than one. ``beside`` are further images that are
-    shown with ``media``, one after the other: the other views of a study.
+    shown with ``media``, one after the other: the other views of a study. A
+    stretch that is published as single images names them in order in
+    ``frames``; ``media`` is then their folder, and its times are the numbers of
+    the first and the last.
     """
 
     label: str
@@ -87,11 +90,17 @@ class Segment:
     turns: tuple[Turn, ...] = ()
     annotation: str = ""
     beside: tuple[str, ...] = ()
+    frames: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
         """Where it is annotated, for a reader."""
         return annotation_place(self.row, self.annotation)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the media files that it is made of."""
+        return self.frames or (self.media, *self.beside)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +163,10 @@ class Clip(Record):
     ``path`` is relative to the run's clips folder. Its wanted frames are
     ``first_frame`` to ``first_frame + n_frames - 1``, counted in display order
     from the file's first frame: a stream copy starts at a keyframe before the
-    wanted stretch. ``method`` tells how it was made: copy, reencode or image.
-    ``source`` is the media file it came from, relative to the videos root.
+    wanted stretch. ``method`` tells how it was made: copy, reencode, image or
+    frames, a run of single images, whose ``fps`` is not known: 0. ``source`` is
+    the media file, or the folder of images, that it came from, relative to the
+    videos root.
     """
 
     id: str

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePath, PurePosixPath
 
 from suture.datasets.base import Adapter
 from suture.errors import InputError
@@ -29,17 +29,38 @@ def find_media(
     except InputError as error:
         unclear = MediaError(error.problem, reason="media_ambiguous", where=error.where, fix=error.fix)
         return dict.fromkeys(names, unclear)
+    # Looked up, not searched: a case may have thousands of images.
+    by_path, by_name, by_stem = (_grouped(present, key) for key in (str, _name, _stem))
     found: dict[str, Path | MediaError] = {}
     for name in names:
         wanted = PurePosixPath(name)
-        matches = [path for path in present if path == videos / name]
-        matches = matches or [path for path in present if path.name.casefold() == wanted.name.casefold()]
-        matches = matches or [path for path in present if path.stem.casefold() == wanted.stem.casefold()]
-        matches = matches or [path for path in present if wanted.stem.casefold().endswith(f"-{path.stem.casefold()}")]
+        matches = by_path.get(str(videos / name)) or by_name.get(_name(wanted)) or by_stem.get(_stem(wanted)) or []
+        matches = matches or next((by_stem[one] for one in endings(_stem(wanted)) if one in by_stem), [])
         if not matches and len(names) == len(present) == 1:
             matches = present
         found[name] = matches[0] if len(matches) == 1 else _none_of(videos / name, matches)
     return found
+
+
+def _grouped(paths: Iterable[Path], key: Callable[[PurePath], str]) -> dict[str, list[Path]]:
+    groups: dict[str, list[Path]] = {}
+    for path in paths:
+        groups.setdefault(key(path), []).append(path)
+    return groups
+
+
+def _name(path: PurePath) -> str:
+    return path.name.casefold()
+
+
+def _stem(path: PurePath) -> str:
+    return path.stem.casefold()
+
+
+def endings(stem: str) -> list[str]:
+    """Returns what follows each dash of a name, the longest first: ``{study}-{image}``, and images have dashes too."""
+    parts = stem.split("-")
+    return ["-".join(parts[start:]) for start in range(1, len(parts))]
 
 
 def _none_of(path: Path, matches: list[Path]) -> MediaError:

@@ -26,9 +26,7 @@ Tensors = dict[str, torch.Tensor]
 
 _UNUSED = ("text_encoder.pooler.", "decoder_model.")
 """Of a published file: a layer that nothing reads, and a second name for GPT-2 with its adapters."""
-_WIDTH_OF_A_HEAD = 64
 _LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<side>[AB])\.(?:\w+\.)?weight")
-PUBLISHED_ALPHA, UPSTREAM_ALPHA = 32, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +60,18 @@ class Loaded:
 
 
 def load(
-    path: Path, *, lora_alpha: int = PUBLISHED_ALPHA, num_frames: int = 16, heads: int | None = None
+    path: Path, *, num_frames: int, image_size: int, head_width: int, lora_alpha: int
 ) -> tuple[SurgVivqaModel, Loaded]:
     """Makes a model of a published ``best_model.pth``, of the sizes that its tensors have; adapters are merged.
 
+    Their rank is read from the tensors too. What these do not tell is given:
+
     Args:
         path: a state dict of the published model, or a checkpoint that holds one.
-        lora_alpha: scale of its adapters, which the file does not tell: 32 in the fine-tune on SSG-VQA, 16 upstream.
-        num_frames: frames that it was trained on, which the file does not tell either.
-        heads: of each attention; None: one for each 64 of its width, as in all published models.
+        num_frames: frames that the video encoder takes; its positions are computed, not stored.
+        image_size: of their sides, in pixels.
+        head_width: channels of a head, in each attention.
+        lora_alpha: scale of the adapters: 32 in the fine-tune on SSG-VQA, 16 upstream.
 
     Raises:
         InputError: the file asks for code or is damaged, no tensor matches, or
@@ -79,7 +80,7 @@ def load(
     state = _published_names(_state(pickled.load(path), path))
     used = {name: tensor for name, tensor in state.items() if not name.startswith(_UNUSED)}
     merged, adapted = _without_adapters(used, lora_alpha)
-    model = SurgVivqaModel(_sizes(merged, path, num_frames=num_frames, heads=heads))
+    model = SurgVivqaModel(_sizes(merged, path, num_frames=num_frames, image_size=image_size, head_width=head_width))
     wanted = model.state_dict()
     if "llm.lm_head.weight" not in merged and "llm.transformer.wte.weight" in merged:
         merged["llm.lm_head.weight"] = merged["llm.transformer.wte.weight"]
@@ -154,7 +155,9 @@ def _without_adapters(state: Tensors, alpha: int) -> tuple[Tensors, int]:
     return rest, len(pairs)
 
 
-def _sizes(found: Mapping[str, torch.Tensor], where: Path, *, num_frames: int, heads: int | None) -> SurgVivqaConfig:
+def _sizes(
+    found: Mapping[str, torch.Tensor], where: Path, *, num_frames: int, image_size: int, head_width: int
+) -> SurgVivqaConfig:
     """Reads the sizes of the model from the shapes of its tensors."""
     try:
         patch = found["visual_encoder.embeddings.patch_embeddings.projection.weight"].shape
@@ -166,8 +169,9 @@ def _sizes(found: Mapping[str, torch.Tensor], where: Path, *, num_frames: int, h
             "patch_size": patch[3],
             "num_hidden_layers": _layers(found, "visual_encoder.encoder.layer"),
             "intermediate_size": found["visual_encoder.encoder.layer.0.intermediate.dense.weight"].shape[0],
-            "num_attention_heads": heads or patch[0] // _WIDTH_OF_A_HEAD,
+            "num_attention_heads": patch[0] // head_width,
             "num_frames": num_frames,
+            "image_size": image_size,
             "use_mean_pooling": "visual_encoder.layernorm.weight" not in found,
         }
         fusion = {
@@ -176,19 +180,27 @@ def _sizes(found: Mapping[str, torch.Tensor], where: Path, *, num_frames: int, h
             "encoder_hidden_size": found["text_encoder.encoder.layer.0.crossattention.self.key.weight"].shape[1],
             "intermediate_size": found["text_encoder.encoder.layer.0.intermediate.dense.weight"].shape[0],
             "num_hidden_layers": _layers(found, "text_encoder.encoder.layer"),
-            "num_attention_heads": heads or words[1] // _WIDTH_OF_A_HEAD,
+            "num_attention_heads": words[1] // head_width,
             "max_position_embeddings": found["text_encoder.embeddings.position_embeddings.weight"].shape[0],
         }
         text = {
             "vocab_size": wte[0],
             "n_embd": wte[1],
             "n_layer": _layers(found, "llm.transformer.h"),
-            "n_head": heads or wte[1] // _WIDTH_OF_A_HEAD,
+            "n_head": wte[1] // head_width,
             "n_positions": found["llm.transformer.wpe.weight"].shape[0],
             "n_inner": found["llm.transformer.h.0.mlp.c_fc.weight"].shape[1],
         }
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(f"not a SurgViVQA with GPT-2: no {error}", where=where) from error
+    widths = {"video": patch[0], "text": words[1], "language": wte[1]}
+    if odd := [f"{tower} {width}" for tower, width in widths.items() if width % head_width]:
+        raise InputError(f"heads {head_width} wide do not divide the widths: {', '.join(odd)}", where=where)
+    if num_frames % patch[2] or image_size % patch[3]:
+        raise InputError(
+            f"{num_frames} frames of {image_size} pixels are not whole patches, {patch[2]} frames of {patch[3]} pixels",
+            where=where,
+        )
     return SurgVivqaConfig(video_config=video, reader_config=fusion, text_config=text)
 
 

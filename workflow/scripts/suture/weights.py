@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from suture import files, hub, libraries, model_folder, registry
+from suture import files, hub, libraries, model_folder, registry, untold
 from suture.errors import InputError
 from suture.progress import progress
 
@@ -27,6 +28,7 @@ def fetch(
     *,
     classes: list[str] | None = None,
     num_frames: int | None = None,
+    assume: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Brings a base model into a folder of its own.
 
@@ -41,6 +43,7 @@ def fetch(
             not changed. Pickled weights become safetensors.
         classes: names for the classes of a file's head, where it has one.
         num_frames: frames that the video encoder is to take, of a family where its user says so.
+        assume: what a file does not tell, see :mod:`suture.untold`.
 
     Returns:
         What is written to weights.json: where the model is from, the digest of
@@ -53,6 +56,11 @@ def fetch(
     source = _source(family, model)
     if classes and source != "file":
         raise InputError("labels are for the head of a checkpoint file", fix="leave them out")
+    if assume and source != "file":
+        raise InputError("--assume is of a checkpoint file; a model's folder tells it all", fix="leave it out")
+    told = untold.read(family, assume)
+    if num_frames is not None and source == "file":
+        told["num_frames"] = num_frames
     folder = Path(model) if source == "folder" else hub.cached(model, revision) if source == "hub" else None
     parts = _parts(model, revision) if source == "parts" else []
     libraries.prepare(threads=1)  # not before: it goes offline
@@ -66,7 +74,7 @@ def fetch(
         elif source == "built":
             registry.family(family).build(model, temporary)
         elif source == "file":
-            taken = {"checkpoint": registry.family(family).take_file(Path(model), temporary, classes)}
+            taken = {"checkpoint": registry.family(family).take_file(Path(model), temporary, classes, **told)}
         elif source == "parts":
             for path in (inner for part in parts for inner in sorted(part.rglob("*"))):
                 hub.check(path)

@@ -34,7 +34,10 @@ _LONGEST_NAME = 180  # bytes; file systems take 255, temporary names and suffixe
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedClip:
-    """A clip before its media is opened; ``end_s`` None: to the end of the media, or an image."""
+    """A clip before its media is opened; ``end_s`` None: to the end of the media, or an image.
+
+    ``frames``: the images of a run, in order, where it is made of such.
+    """
 
     id: str
     phase: str
@@ -44,6 +47,12 @@ class PlannedClip:
     row: int
     annotation: str = ""
     beside: tuple[str, ...] = ()
+    frames: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the media files that it is made of."""
+        return self.frames or (self.media, *self.beside)
 
     @property
     def place(self) -> str:
@@ -146,14 +155,15 @@ def plan_case(case: Case, *, mode: str, idle: bool = False) -> tuple[list[Planne
                     row=segment.row,
                     annotation=segment.annotation,
                     beside=segment.beside,
+                    frames=segment.frames,
                 )
             )
     return clips, rejected
 
 
-def _order(segment: Segment) -> tuple[str, float, float, int, str]:
+def _order(segment: Segment) -> tuple[str, float, float, int, str, tuple[str, ...]]:
     end_s = math.inf if segment.end_s is None else segment.end_s
-    return (segment.media, segment.start_s, end_s, segment.row, segment.published)
+    return (segment.media, segment.start_s, end_s, segment.row, segment.published, segment.frames)
 
 
 def _gaps(segments: Iterable[Segment]) -> list[Segment]:

@@ -1,17 +1,18 @@
 """REAL-Colon-VQA (SurgViVQA): questions about short runs of colonoscopy frames, in JSON Lines.
 
-A row names its video and the frames it is about; a run of frames is a segment
-whose media is the folder ``<video>_frames``, at the places of its frame
-numbers. The published ids are not unique (3,750 of 5,200): a question is known
+A row names its video and the frames it is about; a run of frames is a segment,
+its frames the images ``<video>_frames/<frame>.jpg``, and becomes a clip of just
+these. The published ids are not unique (3,750 of 5,200): a question is known
 by file and line. The publisher tests on video 002-006, which is never trained on.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from suture import delimited, files
@@ -65,12 +66,13 @@ def case_files(root: Path, case: str) -> list[Path]:
 
 
 def case_media(root: Path, videos: Path, case: str) -> list[Path]:
-    """Returns the folder of a video's frames, where it exists."""
-    for parent in (videos, videos / "videos"):
-        folder = parent / _folder(case)
-        if folder.is_dir():
-            return [folder]
-    return []
+    """Lists the images that are asked about, those that exist, in a folder of the videos root or of its ``videos``."""
+    folder = next((p for p in (videos / _folder(case), videos / "videos" / _folder(case)) if p.is_dir()), None)
+    if folder is None:
+        return []
+    asked = {frame for row in _rows(root, case) for frame in row.frames}
+    there = (entry.name for entry in os.scandir(folder))
+    return [folder / name for name in sorted(there) if PurePath(name).stem in asked and _is_image(name)]
 
 
 def read_case(root: Path, case: str) -> Case:
@@ -99,6 +101,7 @@ def read_case(root: Path, case: str) -> Case:
             annotation=rows[0].file,
             whole=True,
             turns=tuple(row.turn for row in rows),
+            frames=tuple(f"{_folder(case)}/{frame}" for frame in frames),
         )
         for frames, rows in found.items()
     ]
@@ -123,6 +126,10 @@ def general(root: Path, videos: Path | None) -> list[Rejection]:
 def number_of(frame: str) -> int:
     """Returns the number of a frame from its name, ``002-003_3806``."""
     return int(frame.rpartition("_")[2])
+
+
+def _is_image(name: str) -> bool:
+    return PurePath(name).suffix.lower() in (".jpg", ".jpeg", ".png")
 
 
 def _folder(case: str) -> str:

@@ -195,7 +195,8 @@ class Family(Protocol):
 
     Where a family's weights come as files that the library cannot read,
     ``take_file(path, folder, classes)`` makes a model folder of one; a family
-    that answers in words says ``TAKES_FILES = True``. Where a model is put
+    that answers in words says ``TAKES_FILES = True``, and ``UNTOLD`` what their
+    tensors leave open, with the published values: further arguments of it. Where a model is put
     together of several, ``assemble(folders, folder)`` does it, and where the
     number of frames is its user's, ``show_frames(folder, num_frames)`` sets it.
     A family with a model class of its own names it: ``MODEL``."""

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from transformers import BitsAndBytesConfig, PreTrainedTokenizerFast, VideoMAEImageProcessor, set_seed
 
-from suture import choice_tree, files, model_folder, small_tokenizer, surgvivqa_files
+from suture import choice_tree, files, model_folder, small_tokenizer, surgvivqa_files, untold
 from suture.errors import InputError
 from suture.models.base import Batch, Example, Features, Video
 from suture.pretrained import load_model, load_processor
@@ -30,6 +30,8 @@ ANSWERS = "texts"
 MODEL = SurgVivqaModel
 ENCODERS = ("vision",)
 TAKES_FILES = True
+UNTOLD = {"num_frames": 16, "image_size": 224, "head_width": 64, "lora_alpha": 32}
+"""What the tensors of a ``best_model.pth`` do not tell, as published; upstream's adapters have an alpha of 16."""
 
 # fine-tune/train_ssgvqa.py and run_finetune.sh of J-I-N-G-L-I/SurgViVQA_on_STSG_VQA.
 PUBLISHED = {"save_dir": "fine-tune/ckpt", "size": (224, 224), "fps": 1.0, "max_steps": 30000}
@@ -170,19 +172,28 @@ def assemble(folders: Sequence[Path], folder: Path) -> None:
     _save(model, tokenizer, load_processor(folders[0], VideoMAEImageProcessor), folder)
 
 
-def take_file(path: Path, folder: Path, classes: list[str] | None = None) -> dict[str, Any]:
+def take_file(path: Path, folder: Path, classes: list[str] | None = None, **told: int) -> dict[str, Any]:
     """Makes a model folder of a published ``best_model.pth``.
 
     GPT-2's tokenizer is not in the file: its ``vocab.json`` and ``merges.txt``
     must lie beside it, or in a folder ``gpt2`` beside it.
 
+    Args:
+        path: the file.
+        folder: to write.
+        classes: none: answers are words.
+        told: in place of :data:`UNTOLD`.
+
     Returns:
-        How its tensors fit the model.
+        How its tensors fit the model, and what is ``assumed`` and ``told``.
 
     Raises:
         InputError: it is no such file, or the tokenizer is not there.
     """
-    model, table = surgvivqa_files.load(path)
+    values = {**UNTOLD, **told}
+    model, table = surgvivqa_files.load(path, **values)
+    if not table.adapted:
+        del values["lora_alpha"]
     place = next((p for p in (path.parent, path.parent / "gpt2") if _has_tokenizer(p)), None)
     if place is None:
         raise InputError(
@@ -191,7 +202,8 @@ def take_file(path: Path, folder: Path, classes: list[str] | None = None) -> dic
     size = int(model.config.video_config.image_size)
     square = {"height": size, "width": size}
     _save(model, _tokenizer(place), VideoMAEImageProcessor(size=square, crop_size=square), folder)
-    return table.to_json()
+    assumed = {name: value for name, value in values.items() if name not in told}
+    return {**table.to_json(), "assumed": assumed, "told": told, "words": table.words + untold.words(values, told)}
 
 
 def _has_tokenizer(folder: Path) -> bool:

@@ -87,6 +87,8 @@ def questions(
             break
         read = ingesting.without_kinds(adapter.read_case(root, case), left_out_kinds(adapter))
         planned, _ = windows.plan_case(read, mode="exact")
+        if any(clip.frames for clip in planned):
+            raise InputError("runs of frames: this way is for datasets of images", where=root, fix="run the workflow")
         media = find_media(adapter, root, images, case, (clip.media for clip in planned)) if with_images else {}
         missing = {}
         for clip in planned if with_images else ():

@@ -41,11 +41,25 @@ _JPEG_KEPT_APPS = (b"JFIF\0", b"ICC_PROFILE\0", b"Adobe")
 def copy_image(source: Path, target: Path) -> tuple[int, int]:
     """Copies a PNG or JPEG file without its metadata; the coded picture stays as it is.
 
+    Returns:
+        Width and height of the upright picture, in pixels.
+
+    Raises:
+        MediaError: the file is no such image, or damaged.
+    """
+    data, width, height = coded_picture(source)
+    target.write_bytes(data)
+    return width, height
+
+
+def coded_picture(source: Path) -> tuple[bytes, int, int]:
+    """Returns the bytes of a PNG or JPEG file without its metadata.
+
     Of EXIF data the orientation alone is kept, so that the image is still
     shown upright.
 
     Returns:
-        Width and height of the upright picture, in pixels.
+        The bytes; width and height of the upright picture, in pixels.
 
     Raises:
         MediaError: the file is no such image, or damaged.
@@ -62,8 +76,8 @@ def copy_image(source: Path, target: Path) -> tuple[int, int]:
         problem = "media file is empty (0 bytes)" if not data else "not readable as PNG or JPEG"
         raise MediaError(problem, reason=reason, where=source, fix="take it from its source again") from error
     kept = _png(data, orientation) if kind == "PNG" else _jpeg(data, orientation)
-    target.write_bytes(b"".join(kept))
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+    turned = orientation in (5, 6, 7, 8)
+    return b"".join(kept), height if turned else width, width if turned else height
 
 
 def _png(data: bytes, orientation: int) -> Iterator[bytes]:
