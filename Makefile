@@ -111,6 +111,7 @@ accept: setup  ## take stale results as they are; the ledger keeps that
 
 bench: setup  ## the benchmarks, into benchmarks/results/
 	for one in benchmarks/*.py; do python $$one --output benchmarks/results/$$(basename $$one .py).json; done
+	python benchmarks/frozen_features.py --family surgvivqa --output benchmarks/results/frozen_features_surgvivqa.json
 
 clean-cache:  ## delete the decoded frames of all runs; they are made again when needed
 	rm -rf results/*/cache
