@@ -11,7 +11,7 @@ from functools import cache
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from suture import digest, profiles, registry, stale
+from suture import digest, failed, profiles, registry, stale
 from suture.datasets.base import annotation_digest
 from suture.config import categories, publishing, schedule, variants
 from suture.config.features import arithmetic
@@ -100,6 +100,11 @@ onstart:
         raise WorkflowError(str(error)) from None
 
 
+onerror:
+    if workflow.is_main_process:
+        print(failed.tell(failed.of_run(workflow)), file=sys.stderr)
+
+
 # A cluster's queue ends a job after its `runtime`, counted from a moment just before this one.
 if not workflow.is_main_process:
     os.environ.setdefault("SUTURE_JOB_STARTED", str(int(time.time())))
@@ -109,6 +114,8 @@ DEADLINE = (
     "${{SUTURE_JOB_STARTED:+--deadline-seconds $(({resources.runtime} * 60"
     " - ({resources.runtime} < 12 ? {resources.runtime} * 15 : 180) + SUTURE_JOB_STARTED - $(date +%s)))}}"
 )
+# What each command used stands at the end of its log.
+os.environ["SUTURE_SAY_USED"] = "yes"
 # The Snakemake inside a job must not retry too: it would do so in what is left of the same job.
 RETRIES = 5 if workflow.is_main_process else 0
 

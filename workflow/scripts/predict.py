@@ -359,4 +359,4 @@ def _counted(predictions: Sequence[Prediction], generation: Generation, choices:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), gpus=True)

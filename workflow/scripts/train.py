@@ -507,4 +507,4 @@ def _family(words: Sequence[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    cli.run(main, parser(_family(sys.argv[1:])))
+    cli.run(main, parser(_family(sys.argv[1:])), gpus=True)
