@@ -112,5 +112,5 @@ accept: setup  ## take stale results as they are; the ledger keeps that
 bench: setup  ## the benchmarks, into benchmarks/results/
 	for one in benchmarks/*.py; do python $$one --output benchmarks/results/$$(basename $$one .py).json; done
 
-clean-cache:  ## delete the decoded frames of all runs; they are made again when needed
-	rm -rf results/*/cache
+clean-cache: setup  ## delete cached frames and features of all runs, wherever they lie; they are made again when needed
+	@python workflow/scripts/clean_cache.py

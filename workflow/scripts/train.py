@@ -39,6 +39,7 @@ from suture import (
     ledger,
     libraries,
     model_folder,
+    node_local,
     prompt_modes,
     records,
     refusals,
@@ -174,6 +175,7 @@ def main(args: argparse.Namespace) -> int:
     _refuse_what_others_see(args)
     if (code := launching.start(nodes=args.nodes, processes=args.processes)) is not None:
         return code
+    node_local.want()
     published = registry.literals("model family", args.family)
     paths = _paths(args, published["PUBLISHED"]["save_dir"])
     with launching.met(args.threads) as is_first:
