@@ -37,22 +37,19 @@ class Room:
     @property
     def words(self) -> str:
         """The line of the plan."""
-        more = (
-            ""
-            if self.to_come is None
-            else f", {_gigabytes(self.to_come)} of frames in up to {self.files_to_come:,} to come"
-        )
+        frames = "" if self.to_come is None else f"{_gigabytes(self.to_come)} of frames, "
         files = "" if self.files_free is None else f" and {self.files_free:,} files"
         return (
-            f"caches in {self.place}: {_gigabytes(self.there)} in {self.files_there:,} files there{more}; "
-            f"{_gigabytes(self.free)}{files} free"
+            f"caches in {self.place}: {_gigabytes(self.there)} in {self.files_there:,} files there, {frames}up to "
+            f"{self.files_to_come:,} files to come; {_gigabytes(self.free)}{files} free"
         )
 
     @property
     def problem(self) -> str | None:
         """Why they do not fit; None where they do, as far as is known."""
         if (self.to_come or 0) > self.free:
-            return f"the caches still take {_gigabytes(self.to_come or 0)}, and {self.place} has {_gigabytes(self.free)} free"
+            free = _gigabytes(self.free)
+            return f"the caches still take {_gigabytes(self.to_come or 0)}, and {self.place} has {free} free"
         if self.files_free is not None and self.files_to_come > self.files_free:
             return (
                 f"the caches are {self.files_to_come:,} files more, and {self.place} has room for {self.files_free:,}"
