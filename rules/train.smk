@@ -83,7 +83,9 @@ rule train_segment:
         " {params.resume} --experiment {wildcards.experiment} --segment {wildcards.segment} {params.sampling}"
         " {params.labels} {params.prompt} --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
         " --until-step {params.until} {params.options} --work-dir {params.work:q} --attempt {resources.attempt}"
-        " --nodes {resources.nodes} --workers {resources.workers} " + DEADLINE + " --output {output.checkpoint:q} > {log:q} 2>&1"
+        " --nodes {resources.nodes} --workers {resources.workers} "
+        + DEADLINE
+        + " --output {output.checkpoint:q} > {log:q} 2>&1"
 
 
 rule export_model:
