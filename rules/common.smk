@@ -445,6 +445,9 @@ if OPEN and workflow.is_main_process:
 # Options that neither take time in a probe's few steps nor are train.py's.
 NOT_TIMED = frozenset({"max_steps", "steps_per_job", "epochs", "save_steps", "logging_steps", "report_to", "seed"})
 
+if workflow.is_main_process:
+    atexit.register(purged.tell, workflow)
+
 # For `make why`: what this run, dry or not, would do.
 if workflow.is_main_process and (EXPLAINED := os.environ.get("SUTURE_EXPLAIN")):
     atexit.register(lambda: stale.write(Path(EXPLAINED), stale.jobs(workflow, {name: borders(name) for name in ASKED})))

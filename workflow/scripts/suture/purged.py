@@ -6,6 +6,7 @@ what was made of it stays.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ def refusal(workflow: Any) -> str | None:
         workflow: Snakemake's, with its DAG made.
     """
     dag = workflow.dag
-    needed = list(dag.needrun_jobs())
+    # A dry run has "finished" them all when it ends.
+    needed = list(dag.needrun_jobs(exclude_finished=False))
     gone = [job for job in needed if job.rule.name in CACHES and _is_gone(workflow, job)]
     again = {str(path) for job in gone for path in job.output}
     made = [
@@ -42,6 +44,12 @@ def refusal(workflow: Any) -> str | None:
         "  then:     this command; what is the same by its checksums stays\n"
         "  or:       the same command with  --config confirm=yes"
     )
+
+
+def tell(workflow: Any) -> None:
+    """Prints the same at the end of a dry run, below the jobs that it is about."""
+    if workflow.dryrun and workflow.dag and (problem := refusal(workflow)):
+        print(f"\n{problem}", file=sys.stderr)
 
 
 def _is_gone(workflow: Any, job: Any) -> bool:
