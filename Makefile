@@ -113,5 +113,5 @@ bench: setup  ## the benchmarks, into benchmarks/results/
 	for one in benchmarks/*.py; do python $$one --output benchmarks/results/$$(basename $$one .py).json; done
 	python benchmarks/frozen_features.py --family surgvivqa --output benchmarks/results/frozen_features_surgvivqa.json
 
-clean-cache:  ## delete the decoded frames of all runs; they are made again when needed
-	rm -rf results/*/cache
+clean-cache: setup  ## delete cached frames and features of all runs, wherever they lie; they are made again when needed
+	@python workflow/scripts/clean_cache.py

@@ -5,7 +5,7 @@
 #   snakemake -n                     what would run, and why
 #   snakemake --configfile config/surgery-sft.yaml ...    another run
 #
-# Targets: all (default), data, plan, train, evaluate, report, push, qa_preview.
+# Targets: all (default), data, cache, plan, train, evaluate, report, push, qa_preview.
 import sys
 from pathlib import Path
 
@@ -31,6 +31,7 @@ include: "rules/common.smk"
 localrules:
     all,
     data,
+    cache,
     train,
     evaluate,
     push,
@@ -57,6 +58,11 @@ rule all:
 rule data:
     input:
         TARGETS["data"],
+
+
+rule cache:
+    input:
+        TARGETS["cache"],
 
 
 rule train:

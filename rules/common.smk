@@ -12,7 +12,7 @@ from functools import cache
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from suture import digest, profiles, registry, stale
+from suture import caches, digest, failed, profiles, purged, registry, stale
 from suture.datasets.base import annotation_digest
 from suture.config import categories, publishing, schedule, variants
 from suture.config.features import arithmetic
@@ -48,6 +48,9 @@ try:
     # A whole dataset by one job: its lists name what lies beside them.
     ALL_AT_ONCE = DRAWN and CONFIG.draw.kind != "surgery"
     RUN = f"results/{CONFIG.run}"
+    # Jobs follow the link that is there.
+    CACHE = caches.place(Path(RUN), CONFIG.storage.cache) if workflow.is_main_process else None
+    caches.check(Path(RUN), CACHE)
     SOURCE = f"{RUN}/source"
     ANNOTATIONS = f"{SOURCE}/annotations" if DRAWN else CONFIG.annotations
     VIDEOS = f"{SOURCE}/videos" if CONFIG.draw else CONFIG.videos
@@ -87,6 +90,7 @@ atexit.register(MEDIA.save)
 
 onstart:
     MEDIA.save()
+    caches.link(Path(RUN), CACHE)
     found = stale.jobs(workflow, {name: borders(name) for name in ASKED})
     try:
         check_deployment(
@@ -94,11 +98,18 @@ onstart:
             executor=workflow.executor_plugin.name,
             deployed=bool(workflow.deployment_settings.deployment_method),
         )
+        if not (CONFIRMED or workflow.touch) and (problem := purged.refusal(workflow)):
+            raise SutureError(problem)
         stale.guard(
             found, Path(RUN), allowed=CONFIG.confirm_gpu_hours, confirmed=CONFIRMED, accepting=workflow.touch
         )
     except SutureError as error:
         raise WorkflowError(str(error)) from None
+
+
+onerror:
+    if workflow.is_main_process:
+        print(failed.tell(failed.of_run(workflow)), file=sys.stderr)
 
 
 # A cluster's queue ends a job after its `runtime`, counted from a moment just before this one.
@@ -110,6 +121,11 @@ DEADLINE = (
     "${{SUTURE_JOB_STARTED:+--deadline-seconds $(({resources.runtime} * 60"
     " - ({resources.runtime} < 12 ? {resources.runtime} * 15 : 180) + SUTURE_JOB_STARTED - $(date +%s)))}}"
 )
+# What each command used stands at the end of its log.
+os.environ["SUTURE_SAY_USED"] = "yes"
+# Filled in by the job: each node has its own. No parameter, as the deadline: from where it is read changes no model.
+if CONFIG.storage.node_local:
+    os.environ["SUTURE_NODE_LOCAL"] = CONFIG.storage.node_local
 # The Snakemake inside a job must not retry too: it would do so in what is left of the same job.
 RETRIES = 5 if workflow.is_main_process else 0
 
@@ -413,6 +429,11 @@ def features_arrays(name, base=None):
     return [ancient(path.replace(".jsonl", ".npy")) for path in features_cache(name, base)]
 
 
+def cache_files(name):
+    """All that is cached for an experiment."""
+    return frames_cache(name) + frames_arrays(name) + features_cache(name) + features_arrays(name)
+
+
 def arithmetic_settings(wildcards):
     """How the vision tower is computed for a cache folder of this name."""
     every = (arithmetic(one.train) for one in CONFIG.experiments.values())
@@ -447,6 +468,9 @@ if OPEN and workflow.is_main_process:
 # Options that neither take time in a probe's few steps nor are train.py's.
 NOT_TIMED = frozenset({"max_steps", "steps_per_job", "epochs", "save_steps", "logging_steps", "report_to", "seed"})
 
+if workflow.is_main_process:
+    atexit.register(purged.tell, workflow)
+
 # For `make why`: what this run, dry or not, would do.
 if workflow.is_main_process and (EXPLAINED := os.environ.get("SUTURE_EXPLAIN")):
     atexit.register(lambda: stale.write(Path(EXPLAINED), stale.jobs(workflow, {name: borders(name) for name in ASKED})))
@@ -464,6 +488,7 @@ REPORTING = [name for name, one in CONFIG.experiments.items() if one.task == "re
 TABLES = [] if OPEN else [f"{RUN}/reports/{name}_{which}.csv" for name in REPORTING for which in ("pred", "gt")]
 TARGETS = {
     "data": [f"{RUN}/dataset"],
+    "cache": [*dict.fromkeys(path for name in CONFIG.experiments for path in cache_files(name))],
     "plan": [f"{RUN}/plans/probe/{name}.json" for name in CONFIG.experiments]
     + [f"{RUN}/plans/{name}.json" for name in PLANNED],
     "train": [f"{RUN}/plans/{name}.json" if name in OPEN else f"{RUN}/models/{name}" for name in CONFIG.experiments]

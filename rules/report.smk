@@ -132,6 +132,8 @@ rule report:
         private=lambda w, output: f"--private {output.private}" if SHARING == "credentialed" else "",
         # No input: each job adds a line to it, and what was trained is trained.
         ledger=f"{RUN}/ledger.jsonl",
+        # Nor these: what jobs used changes nothing that they made.
+        used=f"{RUN}/logs {RUN}/benchmarks",
         code=code("report"),
         page=digest.text(*Path(workflow.basedir, "workflow/report").glob("*.*")),
     message:
@@ -141,5 +143,5 @@ rule report:
         " --split {input.split:q} --rejected {input.rejected:q}"
         " --frames-rejected {input.frames_rejected:q} --predictions {params.predictions:q}"
         " --logs {params.logs:q} --frames-cache {input.frames:q} --rulegraph {input.rulegraph:q}"
-        " --config {input.config:q} --ledger {params.ledger:q} {params.questions} {params.sampling} --sharing {params.sharing}"
+        " --config {input.config:q} --ledger {params.ledger:q} --used {params.used} {params.questions} {params.sampling} --sharing {params.sharing}"
         " {params.private} --output {output.report:q} > {log:q} 2>&1"

@@ -58,6 +58,8 @@ rule train_segment:
         nodes=1,
         # A refusal is remembered: the attempts after it end at once.
         attempt=lambda w, attempt: attempt,
+        # Processes that prepare batches while the GPU works; no number of them changes what is learnt.
+        workers=0,
     params:
         family=lambda w: experiment(w).family,
         until=lambda w: last_step(w.experiment, int(w.segment)),
@@ -81,9 +83,11 @@ rule train_segment:
         "exec python workflow/scripts/train.py --family {params.family} --model {input.base:q}"
         " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.features}"
         " {params.resume} --experiment {wildcards.experiment} --segment {wildcards.segment} {params.sampling}"
-        " {params.labels} {params.prompt} --dataset {params.dataset} --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
-        " --until-step {params.until} {params.options} --work-dir {params.work:q} --attempt {resources.attempt} "
-        "--nodes {resources.nodes} " + DEADLINE + " --output {output.checkpoint:q} > {log:q} 2>&1"
+        " {params.labels} {params.prompt} --dataset {params.dataset} --ledger {params.ledger:q}"
+        " --tracking-dir {params.tracking:q} --until-step {params.until} {params.options} --work-dir {params.work:q}"
+        " --attempt {resources.attempt} --nodes {resources.nodes} --workers {resources.workers} "
+        + DEADLINE
+        + " --output {output.checkpoint:q} > {log:q} 2>&1"
 
 
 rule export_model:

@@ -59,8 +59,12 @@ def test_training_and_scoring_wait_for_the_gate(run: Path) -> None:
 
 
 def test_a_video_that_is_there_twice_stops_the_run(run: Path) -> None:
-    snakemake(run, GATE, *CONFIG, code=1)
-    log = (run / "results/own/logs/check_leaks/split/n4-56x56.log").read_text()
+    printed = snakemake(run, GATE, *CONFIG, code=1)
+    path = "results/own/logs/check_leaks/split/n4-56x56.log"
+    log = (run / path).read_text()
+    # Where Snakemake stops: the job, its log, and how that ends, once.
+    job = f"1 job failed:\n\n  check_leaks split=split frames=n4-56x56\n  {path}\n"
+    assert printed.count(job) == 1 and log.splitlines()[-1][:100] in printed.split(job)[1]
     assert "4 leaks" in log or "2 leaks" in log
     assert "(train) and clip patient_03" in log and "frames: clip patient_01" in log
     assert not (run / GATE).exists()

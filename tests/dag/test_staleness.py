@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from support import clone, planned, snakemake
+from support import clone, planned, run_script, snakemake
 from suture import files, records
 from suture.records import Sample
 
@@ -106,6 +106,48 @@ def test_deleted_clips_and_frames_come_back_when_a_job_needs_them(run: Path) -> 
     jobs = plan(run)
     assert jobs["predict"] == 4 and jobs["cache_frames"] == 2, "one, its base model, two, three"
     assert jobs["cut_videos"] == 1, "the other cases' clips are there"
+
+
+def test_a_purged_cache_is_brought_back_and_what_was_trained_of_it_stays(run: Path, tmp_path: Path) -> None:
+    """A scratch disk's rules delete some shards. Another dry run, another place: nothing of it makes models anew."""
+    cache = run / "results/tiny/cache"
+    before = digests(cache)
+    (cache / "frames/n4-56x56/shard-1.npy").unlink()
+    (cache / "features/llava_next_video.small/n4-56x56/fp32/shard-0.npy").unlink()
+    assert plan(run) == {}, "nothing needs it"
+    edit(run / CONFIG, "max_new_tokens: 8", "max_new_tokens: 9")
+
+    # Snakemake cannot know that it will be the same, and would train: the run stops before it does.
+    refused = snakemake(run, "--configfile", CONFIG, code=1)
+    assert "the cache of 2 shards is gone" in refused and "train_segment 5" in refused and "snakemake cache" in refused
+    assert "first:    snakemake cache" in snakemake(run, "-n", "--configfile", CONFIG)
+    made = plan(run, "--", "cache")
+    assert made == {"cache": 1, "cache_frames": 1, "cache_features": 2}, "features of both: one is gone, one follows"
+
+    # With the cache on another disk, whose variable must be set.
+    edit(run / CONFIG, "shards: 2", "shards: 2\nstorage: {cache: $TINY_SCRATCH/suture}")
+    assert "TINY_SCRATCH, which is not set" in snakemake(run, "-n", "--configfile", CONFIG, code=1)
+    scratch = tmp_path / "scratch"
+    edit(run / CONFIG, "$TINY_SCRATCH", str(scratch))
+    assert "lie in results/tiny/cache, storage.cache says" in snakemake(run, "-n", "--configfile", CONFIG, code=1)
+    (cache / "frames/mine.txt").write_text("not ours")
+    said = run_script("clean_cache", "--results", run / "results")
+    assert "8 files deleted" in said and "mine.txt" in said and cache.is_dir()
+    (cache / "frames/mine.txt").unlink()
+    assert "0 files deleted" in run_script("clean_cache", "--results", run / "results") and not cache.exists()
+    snakemake(run, "--configfile", CONFIG, "--", "cache")
+    assert cache.is_symlink() and cache.resolve().is_relative_to(scratch)
+    assert digests(cache) == before, "to the byte"
+    jobs = plan(run)
+    assert jobs["predict"] == 3 and not {"train_segment", "export_model", "cache_frames", "check_leaks"} & set(jobs)
+    assert "10 files deleted" in run_script("clean_cache", "--results", run / "results")
+    assert not cache.is_symlink() and not list(scratch.rglob("*.npy"))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The files of a cache, and their checksums."""
+    found = [path for path in folder.rglob("*.*") if path.is_file() and not path.name.startswith(".")]
+    return {str(path.relative_to(folder)): files.sha256_file(path) for path in sorted(found)}
 
 
 def test_an_experiment_of_some_cases_learns_and_is_asked_of_these_alone(finished: Path) -> None:

@@ -311,3 +311,15 @@ def test_bad_input_is_named(run: Path) -> None:
     (run / "shard-0.npy").unlink()
     said = report(run, code=2)
     assert "shard-0.npy" in said and "cache_frames again" in said
+
+
+def test_what_the_jobs_used_is_there_with_what_to_change(run: Path) -> None:
+    assert 'id="used"' not in report(run)
+    counted = {"seconds": 4000.0, "cpu_seconds": 3600.0, "peak_bytes": 2**30, "read_bytes": None, "written_bytes": 0}
+    for folder in ("logs/predict", "benchmarks/predict"):
+        (run / folder).mkdir(parents=True)
+    (run / "logs/predict/good.log").write_text("used: " + json.dumps({**counted, "cards": []}))
+    (run / "benchmarks/predict/good.tsv").write_text("s\tthreads\tresources\n4000.0\t8\t{'mem_mb': 4000}\n")
+    text = Reader(report(run, "--used", run / "logs", run / "benchmarks")).text
+    assert "predict 1 1 h 6 min 0.9 of 8 1.0 of 3.9 GiB – / 0 MB – –" in text
+    assert "needs fewer cores, at most 0.9. In the profile: set-threads: {predict: 2}" in text

@@ -161,4 +161,4 @@ def _ask(
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), gpus=True)

@@ -19,12 +19,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from suture import files, limits, planning, profiles
+from suture import cache_room, files, limits, planning, profiles
 from suture.cli import Parser, run
 from suture.config.command_line import add_config_flags, raw_config
 from suture.config.load import resolve
 from suture.errors import InputError
-from suture.plan_table import table
+from suture.plan_table import table, wrapped
 from suture.planning import Row
 
 
@@ -53,10 +53,12 @@ def main(args: argparse.Namespace) -> None:
     profile = profiles.read(profiles.find(args.profile, Path())) if args.profile else None
     limit, gpus, warning = limits.of(profile, runtime=args.runtime, partition=args.partition, gpus=args.gpus)
     rows = planning.rows(config, args.results, limit, gpus)
+    room = cache_room.of(config, args.results / config.run)
     if args.json:
         print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
     else:
         print(table(rows))
+        print("\n".join(wrapped("", room.words)))
         if warning:
             print(warning)
     refused = [row for row in rows if row.problems]
@@ -64,6 +66,8 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(
             f"{', '.join(row.experiment for row in refused)} cannot fit", where="see above", fix=refused[0].problems[0]
         )
+    if room.problem:
+        raise InputError(room.problem, where="storage.cache", fix="make room, or set storage.cache to another disk")
     if args.output:
         write_plan(rows[0], raw, args)
 

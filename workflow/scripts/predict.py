@@ -48,7 +48,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from suture import closed_set, free_media, libraries, prompt_modes, records, registry
+from suture import closed_set, free_media, libraries, node_local, prompt_modes, records, registry
 from suture.asked_model import Chosen, choose, load
 from suture.cli import Parser, run, share
 from suture.closed_set import ClosedSet
@@ -153,6 +153,7 @@ def main(args: argparse.Namespace) -> None:
     _check(args)
     generation, choices = cast(Generation, from_args(args, Generation)), _closed_set(args)
     if args.samples:
+        node_local.want()
         _ask_samples(args, generation, choices)
     else:
         _ask_about_files(args, generation, choices)
@@ -359,4 +360,4 @@ def _counted(predictions: Sequence[Prediction], generation: Generation, choices:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), gpus=True)

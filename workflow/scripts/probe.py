@@ -193,4 +193,4 @@ def _said(found: dict[str, Any], *, timed: bool) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main, parser())
+    cli.run(main, parser(), gpus=True)

@@ -19,7 +19,7 @@ from suture.errors import InputError
 from suture.metrics import read_metrics
 from suture.private import owner_only
 from suture.records import Prediction
-from suture.reporting import dag, inputs, jobs, questions
+from suture.reporting import dag, inputs, jobs, questions, used
 from suture.reporting.media import BUDGET, Pictures
 from suture.reporting.page import LARGEST, Page, is_judged, render
 from suture.reporting.samples import MANY_EXPERIMENTS, CaseScore, Gallery, gallery, illustrate
@@ -43,6 +43,9 @@ def parser() -> Parser:
     made.add_argument("--rulegraph", required=True, type=Path, help="text of snakemake --rulegraph mermaid-js")
     made.add_argument("--config", required=True, type=Path, help="config.resolved.yaml")
     made.add_argument("--ledger", type=Path, help="ledger.jsonl: what the training jobs took")
+    made.add_argument(
+        "--used", nargs=2, type=Path, metavar="DIR", help="folders of logs and of benchmarks: what the jobs used"
+    )
     made.add_argument("--qa-quality", type=Path, help="qa_quality.json: how good the questions are")
     made.add_argument("--review", type=Path, help="review.json: what a clinician's review found")
     made.add_argument("--sampling", type=Path, help="sampling_dashboard --numbers: which frames were drawn")
@@ -112,6 +115,7 @@ def _page(
         thinned=pictures.thinned,
         full=pictures.left_out,
         jobs=jobs.read_jobs(args.ledger) if args.ledger else None,
+        used=used.read(*args.used) if args.used else [],
         quality=questions.read_quality(args.qa_quality, with_words=with_words) if args.qa_quality else None,
         review=rate.read(args.review) if args.review else None,
         sampling=files.read_json(args.sampling) if args.sampling else [],

@@ -39,6 +39,7 @@ from suture import (
     ledger,
     libraries,
     model_folder,
+    node_local,
     prompt_modes,
     records,
     refusals,
@@ -180,6 +181,7 @@ def main(args: argparse.Namespace) -> int:
     _refuse_what_others_see(args)
     if (code := launching.start(nodes=args.nodes, processes=args.processes)) is not None:
         return code
+    node_local.want()
     published = registry.literals("model family", args.family)
     paths = _paths(args, published["PUBLISHED"]["save_dir"])
     with launching.met(args.threads) as is_first:
@@ -519,4 +521,4 @@ def _family(words: Sequence[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    cli.run(main, parser(_family(sys.argv[1:])))
+    cli.run(main, parser(_family(sys.argv[1:])), gpus=True)

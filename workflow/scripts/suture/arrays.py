@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from suture import records
+from suture import node_local, records
 from suture.errors import InputError
 
 
@@ -128,7 +128,7 @@ class RowCache(Generic[Line]):
 
 def _open(path: Path, expected: Layout, what: str, rebuild: str) -> np.ndarray:
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.ndarray = np.load(node_local.near(path), mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(f"the {what} of this manifest cannot be read: {error}", where=path, fix=rebuild) from error
     if (array.shape, array.dtype) != expected:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from suture import usage
 from suture.errors import SutureError
 
 DONE = 0
@@ -60,13 +61,18 @@ def share(text: str) -> float:
     return value
 
 
-def run(main: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> NoReturn:
+def run(
+    main: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser, *, gpus: bool = False
+) -> NoReturn:
     """Parses the command line, runs ``main``, and ends the process.
 
     A :class:`SutureError` becomes its text on stderr and exit code 2. Any
     other exception keeps its traceback: it is our fault, not the user's.
+    In a job of the workflow the last line says what it used, of its GPUs too
+    where the command works on ``gpus``.
     """
     args = parser.parse_args()
+    meter = usage.meter(gpus=gpus)
     try:
         code = main(args)
     except SutureError as error:
@@ -76,4 +82,6 @@ def run(main: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
         # The reader of our output has gone (`| head`); that is not an error.
         sys.stderr.close()
         sys.exit(DONE)
+    if meter and code in (None, DONE, DEADLINE):
+        meter.finish()
     sys.exit(DONE if code is None else code)

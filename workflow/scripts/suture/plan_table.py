@@ -65,8 +65,8 @@ def _below(row: Row) -> list[str]:
         of = f" of {row.capacity_bytes / 2**30:.1f} GiB" if row.capacity_bytes else ""
         words.append(f"memory of the longest batch: {', '.join(parts)}{of} ({row.device})")
     words += row.notes
-    lines = [line for text in words for line in _wrapped("    ", text)]
-    return lines + [line for text in row.problems for line in _wrapped("    CANNOT FIT: ", text)]
+    lines = [line for text in words for line in wrapped("    ", text)]
+    return lines + [line for text in row.problems for line in wrapped("    CANNOT FIT: ", text)]
 
 
 def _memory(held: int | None, at_least: int | None) -> str:
@@ -75,5 +75,6 @@ def _memory(held: int | None, at_least: int | None) -> str:
     return f"more than there is (at least {at_least / 2**30:.1f} GiB)" if at_least else "more than there is"
 
 
-def _wrapped(head: str, text: str) -> list[str]:
+def wrapped(head: str, text: str) -> list[str]:
+    """Breaks a text into lines of the table's width, the first with a head before it."""
     return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent="      ", break_on_hyphens=False)

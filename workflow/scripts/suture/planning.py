@@ -8,12 +8,11 @@ nobody measured is left out, and it is said why.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from suture import files, ledger, probing
+from suture import caches, files, ledger, probing
 from suture import pace as pacing
 from suture.config.model import Config, Experiment
 from suture.config.schedule import OPEN, Plan, Schedule, asked, borders
@@ -107,13 +106,13 @@ def rows(config: Config, results: Path, limit: Limit, gpus: int) -> list[Row]:
             limit=limit,
             gpus=gpus,
             finished=finished_borders(run / "train" / name, one.train),
-            caches=_caches(run, one),
+            # Elsewhere they take another disk's room (suture.cache_room).
+            cached=(0, 0) if config.storage.cache else _caches(run, one),
         )
         for name, one in sorted(config.experiments.items())
     ]
     needed = sum(row.disk_bytes or 0 for row in found)
-    there = next(path for path in (run.absolute(), *run.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    free, files_free = caches.free(run)
     written = sum(path.stat().st_size for path in (run / "train").rglob("*") if path.is_file())
     if needed - written > free:
         for row in found:
@@ -121,6 +120,14 @@ def rows(config: Config, results: Path, limit: Limit, gpus: int) -> list[Row]:
                 row.problems.append(
                     f"the experiments take {needed / 1e9:,.1f} GB, {written / 1e9:,.1f} are there, and the disk of "
                     f"{results} has {free / 1e9:,.1f} GB free: make room, or put results on another disk"
+                )
+    number = sum(row.n_files or 0 for row in found)
+    if files_free is not None and number > files_free:
+        for row in found:
+            if row.n_files:
+                row.problems.append(
+                    f"the experiments are {number:,} files, and the disk of {results} has room for {files_free:,}: "
+                    "delete some, or put results on another disk"
                 )
     return found
 
@@ -158,7 +165,7 @@ def plan(
     limit: Limit,
     gpus: int,
     finished: Sequence[int] = (),
-    caches: tuple[int, int] = (0, 0),
+    cached: tuple[int, int] = (0, 0),
 ) -> Row:
     """Plans one experiment.
 
@@ -171,7 +178,7 @@ def plan(
         limit: of one job.
         gpus: cards that a training job asks for.
         finished: last steps of the jobs that are done.
-        caches: bytes and number of the files of its caches, as far as they are there.
+        cached: bytes and number of the files of its caches, as far as they are there.
     """
     train = experiment.train
     steps, arithmetic = _steps(train, samples)
@@ -185,7 +192,7 @@ def plan(
         job, hours = max(seconds) / 3600, sum(seconds) / 3600
         longest = max(b - a for a, b in zip([0, *ends], ends, strict=False))
         _check_time(train, longest, job, pace, limit, problems, notes)
-    disk = _disk(probe, caches)
+    disk = _disk(probe, cached)
     memory = dict(probe.memory) if probe else {}
     trains = probing.mode_of(train)
     own = memory.get(trains)
@@ -278,7 +285,7 @@ def _check_time(
         notes.append(f"tight: {says}; with {SLACK - 1:.0%} slack and time for its end, {way}")
 
 
-def _disk(probe: Probe | None, caches: tuple[int, int]) -> Disk | None:
+def _disk(probe: Probe | None, cached: tuple[int, int]) -> Disk | None:
     if probe is None or probe.timing is None:
         return None
     timing = probe.timing
@@ -286,8 +293,8 @@ def _disk(probe: Probe | None, caches: tuple[int, int]) -> Disk | None:
         checkpoint=timing.checkpoint_bytes,
         checkpoint_files=timing.checkpoint_files,
         exported=timing.exported_bytes,
-        caches=caches[0],
-        cache_files=caches[1],
+        caches=cached[0],
+        cache_files=cached[1],
     )
 
 

@@ -6,7 +6,6 @@ done with it afterwards needs no Snakemake.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import re
 import time
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from suture import files, ledger, machine, probing
+from suture import benchmarks, files, ledger, machine, probing
 from suture.errors import SutureError
 from suture.ledger import Acceptance, Entry
 from suture.stale_words import causes
@@ -155,12 +154,8 @@ def _benchmark_hours(job: Job) -> float | None:
     """Returns the GPU-hours of another job's last run; jobs that ask for no card have none."""
     if not job.gpus:
         return 0.0
-    path = Path(job.benchmark or "")
-    if not path.is_file():
-        return None
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle, delimiter="\t"))
-    return float(rows[-1]["s"]) * job.gpus / 3600 if rows and rows[-1].get("s") else None
+    done = benchmarks.read(Path(job.benchmark)) if job.benchmark else None
+    return done.seconds * job.gpus / 3600 if done else None
 
 
 def refusal(found: Sequence[Job], run: Path, allowed: float) -> str | None:

@@ -143,6 +143,21 @@ class Split(Section):
         return self
 
 
+class Storage(Section):
+    """Disks of their own for what can be made again."""
+
+    cache: str | None = Field(
+        None,
+        description="Folder for the caches of frames and features, on a disk that all nodes see: `$SCRATCH/suture`. "
+        "Variables are those of the shell that starts Snakemake. Default: the run's own folder.",
+    )
+    node_local: str | None = Field(
+        None,
+        description="Folder on a node's own disk, as `$TMPDIR`: jobs that read a cache many times copy it there first, "
+        "where it fits. Variables are those of the job.",
+    )
+
+
 class Leaks(Section):
     """The gate between splitting and training (`check_leaks`)."""
 
@@ -609,6 +624,7 @@ class Config(Section):
     report_models: ReportModels = Field(
         default_factory=ReportModels, description="Models that measure reports, where the task is `report`."
     )
+    storage: Storage = Field(default_factory=Storage, description="Where what can be made again lies.")
     confirm_gpu_hours: float = Field(
         8,
         ge=0,

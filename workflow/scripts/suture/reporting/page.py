@@ -17,6 +17,7 @@ from suture.reporting.jobs import Jobs
 from suture.reporting.questions import Quality
 from suture.reporting.samples import CaseScore, Gallery
 from suture.reporting.splits import SplitTable
+from suture.reporting.used import Row as UsedRow
 from suture.reporting.verdict import BLIND, OTHER, Verdict
 from suture.reviewing.rate import Reviewed
 
@@ -50,6 +51,7 @@ class Page:
     thinned: int
     full: int
     jobs: Jobs | None
+    used: Sequence[UsedRow]
     quality: Quality | None
     review: Reviewed | None
     sampling: Sequence[Mapping[str, Any]]
