@@ -51,7 +51,7 @@ def _write(images: Sequence[Path], target: Path) -> tuple[int, int]:
         for number, path in enumerate(images):
             data, width, height = coded_picture(path)
             try:
-                with av.open(io.BytesIO(data)) as source:
+                with av.open(io.BytesIO(data), "r") as source:
                     picture = source.streams.video[0]
                     kind = (picture.codec_context.name, width, height)
                     if stream is None:
