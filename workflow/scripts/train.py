@@ -213,7 +213,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     # Not before: they import torch.
     from suture.classifier import VideoClassifier
     from suture.sampled_frames import SampledFrames
-    from suture.training import adapters, inputs, loop, views
+    from suture.training import adapters, checkpoint, inputs, loop, views
     from suture.training.callbacks import StopInTime
     from suture.training.heartbeat import Heartbeat
     from suture.training.inputs import Files
@@ -244,6 +244,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     with (
         recording.recorded(args.ledger, about, heartbeat.pace, work_dir=paths["work"], began=STARTED) as record,
         heartbeat,
+        checkpoint.written_whole(paths["work"]),
     ):
         given_files = Files(
             base=args.model,
