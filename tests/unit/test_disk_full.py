@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from support import SCRIPTS
 from suture import files
 from suture.disk_full import DiskFull, named
 from suture.refusals import NOTE, remembered
 from suture.training import checkpoint
-from support import SCRIPTS
 
 
 def limited() -> None:
