@@ -215,11 +215,14 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     from suture.sampled_frames import SampledFrames
     from suture.training import adapters, checkpoint, inputs, loop, views
     from suture.training.callbacks import StopInTime
+    from suture.training.claim import Claim
     from suture.training.heartbeat import Heartbeat
     from suture.training.inputs import Files
 
     stop = StopInTime(STARTED + args.deadline_seconds if args.deadline_seconds else None)
     stop.listen()
+    claim = Claim(paths["work"])
+    claim.take()
     code = digest.code("train", f"suture.models.{args.family}")
     heartbeat = Heartbeat(
         paths["work"] / beat.NAME, experiment=args.experiment, until_step=until, max_steps=options.max_steps
@@ -301,7 +304,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
             card={"family": args.family, "frames": _frames(args, sampling, options, *loaded.shape[1:])}
             | ({"prompt_mode": args.prompt_mode} if args.prompt_mode else {}),
             stop=stop,
-            callbacks=[heartbeat],
+            callbacks=[heartbeat, claim],
         )
         if sampling and isinstance(loaded.cache, SampledFrames):
             views.write_indices(
