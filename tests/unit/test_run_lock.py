@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def test_where_the_file_system_knows_no_locks_nothing_is_certain(
     def unknown(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(run_lock.fcntl, "flock", unknown)
+    monkeypatch.setattr(fcntl, "flock", unknown)
     taken = run_lock.take("demo", queue_name="", folder=tmp_path)
     assert not taken.certain and taken.before is None
 

@@ -126,6 +126,7 @@ def settle_here(token: str, way: Way) -> None:
     _say(f"{len(left)} processes of a snakemake that was killed are at work here: {_what_happens(way)}")
     if way == "cancel":
         _signal(left, signal.SIGTERM)
+        _signal(left, signal.SIGCONT)  # one that is stopped would never see it
         try:
             _await(lambda: list(map(str, processes(token))), ENDING, "processes")
         except SutureError:
