@@ -40,7 +40,7 @@ def test_a_start_after_the_kill_ends_what_lives_on_and_makes_the_rest(tmp_path: 
         printed = snakemake(where, TARGET, *CONFIG)
     finally:
         process.kill()
-    assert "processes of a snakemake that was killed are at work here: cancelled" in printed
+    assert "processes of a snakemake that was killed are at work here (" in printed
     assert "Directory cannot be locked" not in printed and (where / TARGET).is_file()
     assert "Nothing to be done" in snakemake(where, "-n", TARGET, *CONFIG)
 

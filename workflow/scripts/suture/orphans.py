@@ -106,11 +106,11 @@ def settle_queue(name: str, folder: Path, way: Way, *, certain: bool) -> None:
     named = ", ".join(f"{job.id} {job.what}" for job in jobs[:3]) + (", ..." if len(jobs) > 3 else "")
     if not certain:
         raise SutureError(
-            f"{len(jobs)} jobs of this run are in the queue ({named}), and this file system has no locks that would "
+            f"jobs of this run are in the queue ({named}), and this file system has no locks that would "
             "say whether their snakemake still runs",
             fix=f"if it does not: scancel {' '.join(ids)}; then start again",
         )
-    _say(f"{len(jobs)} jobs of a snakemake that was killed are in the queue ({named}): {_what_happens(way)}")
+    _say(f"jobs of a snakemake that was killed are in the queue ({named}): {_what_happens(way)}")
     if way == "cancel":
         code, said = cluster.ask("scancel", *ids)
         if code:
@@ -123,7 +123,7 @@ def settle_here(token: str, way: Way) -> None:
     left = processes(token)
     if not left:
         return
-    _say(f"{len(left)} processes of a snakemake that was killed are at work here: {_what_happens(way)}")
+    _say(f"processes of a snakemake that was killed are at work here ({len(left)}): {_what_happens(way)}")
     if way == "cancel":
         _signal(left, signal.SIGTERM)
         _signal(left, signal.SIGCONT)  # one that is stopped would never see it
