@@ -62,7 +62,7 @@ def queued(name: str, folder: Path) -> list[Job]:
     Raises:
         SutureError: the queue does not answer.
     """
-    code, said = cluster.ask("squeue", "--me", "-h", "-t", _ACTIVE, "-o", "%i|%T|%k|%j|%Z")
+    code, said = cluster.ask("squeue", "--me", "-a", "-h", "-t", _ACTIVE, "-o", "%i|%T|%k|%j|%Z")
     if code:
         raise SutureError(
             f"the queue does not answer, so what runs there is not known: {said.splitlines()[-1] if said else code}",
