@@ -32,6 +32,7 @@ PATH = f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 # Two device files that are there on every machine stand for the GPUs: SLURM gives them out as it would real ones.
 # OverTimeLimit: a job may take minutes longer than it asked for, since on a busy machine it begins minutes late.
 # cred_expire: a job that SLURM puts back into the queue waits so long, instead of 2 minutes, before it may begin again.
+# MinJobAge: squeue knows all that ended, however long the tests take.
 # Memory is counted only for jobs that ask for it (`--acctg-freq=task=1`); files are limited as where jobs come from.
 CONFIG = """\
 ClusterName=private
@@ -66,7 +67,7 @@ SlurmdParameters=config_overrides
 GresTypes=gpu
 ReturnToService=2
 EnforcePartLimits=ALL
-MinJobAge=300
+MinJobAge=7200
 KillWait=30
 OverTimeLimit=5
 SlurmdTimeout=10
