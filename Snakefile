@@ -98,3 +98,7 @@ include: "rules/train.smk"
 include: "rules/plan.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+
+
+if workflow.is_main_process:
+    more_memory.grow(workflow, since=workflow.start_time.timestamp())

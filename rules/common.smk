@@ -12,7 +12,7 @@ from functools import cache
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from suture import caches, digest, failed, profiles, purged, registry, stale
+from suture import caches, digest, failed, more_memory, profiles, purged, registry, stale, starting
 from suture.datasets.base import annotation_digest
 from suture.config import categories, publishing, schedule, variants
 from suture.config.features import arithmetic
@@ -30,6 +30,8 @@ digest.remember(Path(".snakemake/suture/code.json"))
 
 # Said for one run, no key of it.
 CONFIRMED = stale.is_yes(config.pop("confirm", None)) or stale.is_yes(os.environ.get("SUTURE_CONFIRM"))
+# What becomes of the jobs of a Snakemake that was killed: `cancel` or `wait`.
+ORPHANS = config.pop("orphans", None) or os.environ.get("SUTURE_ORPHANS") or "cancel"
 
 try:
     # In place: experiments that are made here are the run's as much as those that are written out.
@@ -84,6 +86,8 @@ if max(map(len, CASES_OF.values())) > 500:
     raise WorkflowError(
         f"{len(CASES)} cases in {len(SHARDS)} shards are too many for one job; set  shards: {math.ceil(len(CASES) / 250)}"
     )
+if workflow.is_main_process:
+    starting.before_execution(workflow, CONFIG.run, way=ORPHANS, error=WorkflowError)
 MEDIA = MediaIndex(Path(".snakemake/suture/media.json"), update=workflow.is_main_process)
 atexit.register(MEDIA.save)
 
@@ -98,6 +102,9 @@ onstart:
             executor=workflow.executor_plugin.name,
             deployed=bool(workflow.deployment_settings.deployment_method),
         )
+        if workflow.executor_plugin.name == "slurm":
+            jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+            starting.check_limits((job.rule.name, job.resources) for job in jobs)
         if not (CONFIRMED or workflow.touch) and (problem := purged.refusal(workflow)):
             raise SutureError(problem)
         stale.guard(

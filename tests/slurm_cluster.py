@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "munged", "munge")
@@ -31,6 +31,9 @@ PATH = f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 
 # Two device files that are there on every machine stand for the GPUs: SLURM gives them out as it would real ones.
 # OverTimeLimit: a job may take minutes longer than it asked for, since on a busy machine it begins minutes late.
+# cred_expire: a job that SLURM puts back into the queue waits so long, instead of 2 minutes, before it may begin again.
+# MinJobAge: squeue knows all that ended, however long the tests take.
+# Memory is counted only for jobs that ask for it (`--acctg-freq=task=1`); files are limited as where jobs come from.
 CONFIG = """\
 ClusterName=private
 SlurmctldHost={host}(127.0.0.1)
@@ -39,7 +42,7 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -51,9 +54,12 @@ JobCompLoc={folder}/ended-jobs.txt
 Epilog={folder}/epilog
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=0
+JobAcctGatherParams=OverMemoryKill
 SwitchType=switch/none
 MpiDefault=none
-PropagateResourceLimits=NONE
+PropagateResourceLimits=FSIZE
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=batch_sched_delay=0,bf_interval=2,sched_interval=5,sched_min_interval=0
@@ -61,13 +67,20 @@ SlurmdParameters=config_overrides
 GresTypes=gpu
 ReturnToService=2
 EnforcePartLimits=ALL
-MinJobAge=300
+MinJobAge=7200
 KillWait=30
 OverTimeLimit=5
+SlurmdTimeout=10
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=16 RealMemory=130000 Gres=gpu:fake:2
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=16 RealMemory=130000 Gres=gpu:fake:2
-PartitionName=cpu Nodes=ALL Default=YES MaxTime=240
-PartitionName=gpu Nodes=ALL MaxTime=720
+PartitionName=cpu Nodes=ALL Default=YES MaxTime=240 PreemptMode=OFF
+PartitionName=gpu Nodes=ALL MaxTime=720 PreemptMode=OFF
+PartitionName=strict Nodes=ALL MaxTime=720 PreemptMode=OFF OverTimeLimit=0
+PartitionName=requeued Nodes=ALL MaxTime=720 PreemptMode=REQUEUE
+PartitionName=cancelled Nodes=ALL MaxTime=720 PreemptMode=CANCEL
+PartitionName=urgent Nodes=ALL MaxTime=720 PreemptMode=OFF PriorityTier=10
 """
 
 # Nothing outlives its job on a cluster with cgroups. Here a process whose parents have died would.
@@ -128,10 +141,38 @@ class Cluster:
             f"--log-file={self.folder / 'munged.log'}", f"--seed-file={self.folder / 'munge.seed'}",
         )  # fmt: skip
         self._await("munged", (self.folder / "munge.socket").exists)
-        self._daemon("slurmctld", "-D", "-i")
+        self.start_controller()
         for node in NODES:
-            self._daemon("slurmd", "-D", "-N", node, name=f"slurmd-{node}")
+            self.start_node(node)
         self._await("slurmctld", lambda: self.run("sinfo", "-h", "-N", "-p", "cpu", "-o", "%t").split() == ["idle"] * 2)
+
+    def start_controller(self) -> None:
+        """Starts the controller, with what it has saved."""
+        self._daemon("slurmctld", "-D", "-i")
+
+    def start_node(self, node: str) -> None:
+        """Starts a node's daemon."""
+        self._daemon("slurmd", "-D", "-N", node, name=f"slurmd-{node}")
+
+    def kill(self, daemon: str) -> None:
+        """Kills a daemon by SIGKILL: ``slurmctld``, or ``slurmd-n1``, whose jobs run on."""
+        self._daemons[daemon].kill()
+        self._daemons.pop(daemon).wait()
+
+    def crash(self, node: str) -> None:
+        """Ends a node as a power cut does: its daemon, its jobs' processes and what watches over them."""
+        self.kill(f"slurmd-{node}")
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                environ = (path / "environ").read_bytes().split(b"\0")
+                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+                watched = Path(f"/proc/{parent}/comm").read_text().strip() == "slurmstepd"
+            except (OSError, ValueError):
+                continue  # gone meanwhile, or another user's
+            if {f"SLURMD_NODENAME={node}".encode(), f"SLURM_CONF={self.env['SLURM_CONF']}".encode()} <= {*environ}:
+                for process in [parent, int(path.name)] if watched else [int(path.name)]:
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
 
     def stop(self) -> None:
         """Ends all jobs and daemons; nothing stays behind."""

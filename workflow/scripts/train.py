@@ -234,13 +234,16 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     # Not before: they import torch.
     from suture.classifier import VideoClassifier
     from suture.sampled_frames import SampledFrames
-    from suture.training import adapters, inputs, loop, processes, views
+    from suture.training import adapters, checkpoint, inputs, loop, processes, views
     from suture.training.callbacks import StopInTime
+    from suture.training.claim import Claim
     from suture.training.heartbeat import Heartbeat
     from suture.training.inputs import Files
 
     stop = StopInTime(STARTED + args.deadline_seconds if args.deadline_seconds else None)
     stop.listen()
+    claim = Claim(paths["work"])
+    claim.take()
     processes.wait()  # the first sign of life means that all of them listen
     code = digest.code("train", f"suture.models.{args.family}")
     heartbeat = Heartbeat(
@@ -266,6 +269,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     with (
         recording.recorded(args.ledger, about, heartbeat.pace, work_dir=paths["work"], began=STARTED) as record,
         heartbeat,
+        checkpoint.written_whole(paths["work"]),
     ):
         given_files = Files(
             base=args.model,
@@ -322,7 +326,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
             card={"family": args.family, "frames": _frames(args, sampling, options, *loaded.shape[1:])}
             | ({"prompt_mode": args.prompt_mode} if args.prompt_mode else {}),
             stop=stop,
-            callbacks=[heartbeat],
+            callbacks=[heartbeat, claim],
         )
         if sampling and isinstance(loaded.cache, SampledFrames) and processes.is_first():
             views.write_indices(

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from suture import disk_full
 from suture.errors import InputError
 
 JSON = Any
@@ -50,16 +51,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     On any exception the temporary file is removed and ``path`` is untouched.
     Temporary files that an earlier, killed run left beside it are removed first.
+
+    Raises:
+        DiskFull: there is no room for it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left_over in _left_over(path):
         left_over.unlink()
     temporary = _temporary(path)
     try:
-        yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        with disk_full.named(path):
+            yield temporary
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -70,14 +75,18 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
     An existing ``path`` is replaced as a whole. Temporary folders that an
     earlier, killed run left beside it are removed first.
+
+    Raises:
+        DiskFull: there is no room for it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left_over in _left_over(path):
         shutil.rmtree(left_over)
     temporary = _temporary(path)
-    temporary.mkdir()
     try:
-        yield temporary
+        with disk_full.named(path):
+            temporary.mkdir()
+            yield temporary
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,9 +35,16 @@ def remembered(work_dir: Path, attempt: int, *, crashes: bool = False) -> Iterat
     try:
         yield
     except SutureError as error:
-        files.write_text(note, str(error))
+        _remember(note, str(error))
         raise
     except Exception as error:
         if crashes:
-            files.write_text(note, f"{type(error).__name__}: {error}")
+            _remember(note, f"{type(error).__name__}: {error}")
         raise
+
+
+def _remember(note: Path, text: str) -> None:
+    try:
+        files.write_text(note, text)
+    except OSError as error:  # the refusal itself is what must be seen: a full disk, for instance
+        print(f"not remembered for the attempts after this one: {error}", file=sys.stderr, flush=True)

@@ -6,13 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from suture import cluster, profiles
+from suture import cluster, profiles, queue_limits
 from suture.checks.base import Finding, Setting, fail, ok, warn
 from suture.checks.profile import own_resources
 from suture.cluster import Partition
-from suture.status import duration
-
-SEE = 'sinfo -o "%P %l %m %c %G" lists them'
+from suture.queue_limits import SEE
 
 
 def check(setting: Setting) -> Iterator[Finding]:
@@ -47,28 +45,12 @@ def _jobs(setting: Setting, found: Mapping[str, Partition]) -> Iterator[Finding]
 
 
 def _job(given: Mapping[str, Any], found: Mapping[str, Partition]) -> Iterator[tuple[str, str]]:
-    name = given.get("slurm_partition")
-    if name is None:
+    yield from queue_limits.refusals(given, found)
+    partition = found.get(str(given.get("slurm_partition")))
+    if partition is None:
         return
-    if name not in found:
-        yield f"there is no partition `{name}`", f"set slurm_partition to one of {', '.join(sorted(found))}; {SEE}"
-        return
-    partition = found[name]
     if not partition.up:
-        yield f"partition {name} takes no jobs now", f"wait, or set another slurm_partition; {SEE}"
-    asked = profiles.minutes(given.get("runtime", 0))
-    if asked and partition.minutes is not None and asked > partition.minutes:
-        yield (
-            f"runtime {duration(asked * 60)} is more than partition {name} allows, {duration(partition.minutes * 60)}: "
-            "its jobs are refused, or wait for ever",
-            f"in set-resources, set its runtime to {partition.minutes:.0f} or less, or another partition",
-        )
-    memory = str(given.get("mem_mb", ""))
-    if memory.isdigit() and partition.mem_mb and int(memory) > partition.mem_mb:
-        yield (
-            f"mem_mb {memory} is more than a node of {name} has, {partition.mem_mb}",
-            f"in set-resources, set its mem_mb to {partition.mem_mb} or less",
-        )
+        yield f"partition {partition.name} takes no jobs now", f"wait, or set another slurm_partition; {SEE}"
     yield from _cards(given, partition)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suture import files, model_folder
+from suture import disk_full, files, model_folder
 from suture.errors import InputError, SutureError
 
 MARK = "complete.json"
@@ -49,6 +51,23 @@ def latest(work_dir: Path, identity: Identity, *, last_step: int) -> tuple[int, 
             print(f"progress in {folder} is of another run or incomplete: not used", flush=True)
             shutil.rmtree(folder)
     return max(found.items()) if found else None
+
+
+@contextmanager
+def written_whole(work_dir: Path) -> Iterator[None]:
+    """Names a full disk, and removes the checkpoint that met it: it is of no use, and its room is needed.
+
+    Raises:
+        DiskFull: there is no room for a checkpoint.
+    """
+    try:
+        with disk_full.named(work_dir):
+            yield
+    except disk_full.DiskFull:
+        for folder in work_dir.glob("checkpoint-*"):
+            if not (folder / MARK).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def history(checkpoint: Path) -> list[dict[str, Any]]:
