@@ -210,7 +210,7 @@ def told_to_stop() -> Iterator[None]:
     """Turns SIGINT and SIGTERM into :class:`Interrupted`; a second one, while jobs save, is not waited for."""
 
     def stop(signum: int, frame: object) -> None:
-        signal.signal(signum, before[signum])
+        signal.signal(signum, before[signal.Signals(signum)])
         raise Interrupted
 
     before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
