@@ -19,9 +19,10 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 from suture import profiles, stale
-from suture.cli import DEADLINE, Parser, run
+from suture.cli import DEADLINE, DONE, Parser, run
 from suture.config import categories
 from suture.config.command_line import raw_config
 from suture.config.model import Config
@@ -30,6 +31,8 @@ from suture.profiles import Profile
 from suture.sweeps import jobs, points, running, table
 from suture.sweeps.points import Sweep
 from suture.sweeps.running import Place, States
+
+FAILED = 1
 
 
 def parser() -> Parser:
@@ -87,39 +90,44 @@ def main(args: argparse.Namespace) -> int:
     if args.max_parallel is not None and args.max_parallel < 1:
         raise InputError(f"--max-parallel {args.max_parallel}: at least 1")
     most = args.max_parallel or (len(sweep.points) if args.executor == "slurm" else 1)
+    at = jobs.Jobs(
+        kind=args.executor,
+        folder=place.folder / "jobs",
+        locks=place.run / "work" / "sweep",
+        asked=asked,
+        retries=running.RETRIES,
+    )
     with running.alone(place), running.told_to_stop():
-        at = jobs.Jobs(
-            kind=args.executor,
-            folder=place.folder / "jobs",
-            locks=place.run / "work" / "sweep",
-            asked=asked,
-            retries=running.RETRIES,
-        )
         config = running.write_config(place, sweep)
-        deploy = _deployment(profile)
-        works = running.chains(place, config, sweep, at, minutes=minutes, deploy=deploy)
-        found = running.plan(place, config, sweep)
-        left = running.to_make(sweep, found)
-        states: States = {point.name: ("to make" if point.name in left else "done", "") for point in sweep.points}
-        if args.dry_run:
-            states |= {point: ("running", number) for point, number in at.alive(works).items()}
-            return _show(args, place, sweep, states, write=False)
-        running.guard(found, place, sweep.config.confirm_gpu_hours, confirmed)
+        works = running.chains(place, config, sweep, at, minutes=minutes, deploy=_deployment(profile))
+        states: States = {}
         try:
-            if left and running.shared(sweep, found):
+            found = running.plan(place, config, sweep)
+            left = running.to_make(sweep, found)
+            states |= {point.name: ("to make" if point.name in left else "done", "") for point in sweep.points}
+            if args.dry_run:
+                states |= {point: ("running", number) for point, number in at.alive(works).items()}
+                return _show(args, place, sweep, states)
+            running.guard(found, place, sweep.config.confirm_gpu_hours, confirmed)
+            shared = running.shared(sweep, found) if left else []
+            running.clear(at, works, every=bool(shared))
+            if shared:
                 running.make_shared(place, config, sweep, args.profile)
             adopted = running.carry_through(at, works, left, most, states)
-            # Their code may be older than this one's.
-            if adopted and (again := running.to_make(sweep, running.plan(place, config, sweep)) & adopted):
-                running.carry_through(at, works, again, most, states)
+            if adopted:
+                # What made them was started with the code of then: Snakemake says what they are worth by today's.
+                left = running.to_make(sweep, running.plan(place, config, sweep)) & adopted
+                states |= dict.fromkeys(adopted - left, ("done", ""))
+                running.carry_through(at, works, left, most, states)
         except running.Interrupted:
-            _show(args, place, sweep, states)
+            if states:
+                _show(args, place, sweep, states)
             print("told to stop; the same command goes on")
             return DEADLINE
         return _show(args, place, sweep, states)
 
 
-def _raw(args: argparse.Namespace) -> dict:
+def _raw(args: argparse.Namespace) -> dict[str, Any]:
     alone = [word for word in args.config if "=" not in word]
     if alone and (len(alone) > 1 or args.configfile):
         raise InputError(f"--config {' '.join(alone)}: not KEY=VALUE, and one file of configuration is read")
@@ -149,19 +157,20 @@ def _pair(word: str) -> tuple[str, str]:
     return name, value
 
 
-def _show(args: argparse.Namespace, place: Place, sweep: Sweep, states: States, *, write: bool = True) -> int:
+def _show(args: argparse.Namespace, place: Place, sweep: Sweep, states: States) -> int:
+    """Prints and writes the table; returns the exit code."""
     found = table.rows(sweep, place.run, states)
     print(table.words(sweep, found))
-    if write:
-        folder = args.output or place.folder
-        table.write(folder, sweep, found)
-        done = [
-            name for row in found if row.state == "done" for name in sweep.runs(points.Point(name=row.point, values={}))
-        ]
-        print(f"written to {folder / table.CSV} and {table.JSON}")
-        if len(done) > 1:
-            print(f"compare: make compare RUNS={place.run.name}/sweeps/{place.name}")
-    return int(any(state not in ("done", "to make", "running") for state, _ in states.values()))
+    if args.dry_run:
+        return DONE
+    folder = args.output or place.folder
+    table.write(folder, sweep, found)
+    if folder != place.folder:
+        table.write(place.folder, sweep, found)
+    print(f"written to {folder / table.CSV} and {table.JSON}")
+    if sum(row.state == "done" for row in found) > 1:
+        print(f"compare them: make compare RUNS={place.run.name}/sweeps/{place.name}")
+    return DONE if all(row.state == "done" for row in found) else FAILED
 
 
 if __name__ == "__main__":

@@ -91,13 +91,12 @@ class Chain:
                     preexec_fn=_deaf,
                 )
             _note(lock, self.digest, group=child.pid)
-            stopping = False
-            while child.poll() is None:
-                time.sleep(POLL)
-                # Snakemake would try again, in what is left of the same job.
-                if not stopping and self._outcome(began) == "deadline":
-                    stopping = True
-                    stop(child.pid)
+            try:
+                self._watch(child, began)
+            except BaseException:
+                stop(child.pid)
+                child.wait()
+                raise
             outcome = self._outcome(began)
             if child.returncode == 0:
                 return Ended(state="done")
@@ -107,6 +106,15 @@ class Chain:
             if outcome == "signal":
                 return Ended(state="interrupted", reason="it was told to stop")
             return Ended(state="failed", reason=_last_words(self.log))
+
+    def _watch(self, child: subprocess.Popen[bytes], began: int) -> None:
+        stopping = False
+        while child.poll() is None:
+            time.sleep(POLL)
+            # Snakemake would try again, in what is left of the same job.
+            if not stopping and self._outcome(began) == "deadline":
+                stopping = True
+                stop(child.pid)
 
     def checkpoint(self) -> DelayedSubmission:
         """Called by submitit when the queue is about to end the job: saves, and asks to be queued again."""

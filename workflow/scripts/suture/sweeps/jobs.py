@@ -177,7 +177,7 @@ class Jobs:
 
     def stop(self, point: str, number: str = "") -> None:
         """Stops a point's job and waits until it has saved; one in the queue is cancelled."""
-        if number:
+        if number.isdigit():
             cluster.ask("scancel", number)
         until, told = time.monotonic() + chain.PATIENCE, False
         while chain.is_held(self.lock(point)) and time.monotonic() < until:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 import yaml
 
 from suture import dry_run, files, progress, stale
+from suture.config import variants
+from suture.config.load import resolve
 from suture.errors import InputError, SutureError
 from suture.stale import Job
 from suture.sweeps.chain import Chain
@@ -43,8 +46,8 @@ class Place:
         return self.run / "sweeps" / self.name
 
 
-class Interrupted(Exception):
-    """The sweep was told to stop: its points can go on."""
+class Interrupted(KeyboardInterrupt):
+    """The sweep was told to stop: its points can go on. No error, which submitit's debug executor would look into."""
 
 
 def write_config(place: Place, sweep: Sweep) -> Path:
@@ -97,19 +100,32 @@ def make_shared(place: Place, config: Path, sweep: Sweep, profile: str | None) -
     Raises:
         SutureError: it could not.
     """
-    with_profile = ["--profile", profile] if profile else []
+    options = [*(["--profile", profile] if profile else []), "--configfile", str(config)]
     wanted = [path for point in sweep.points for path in targets(place, sweep.runs(point))]
-    start = sweep.config.experiments[sweep.points[0].name]
-    bases = {sweep.config.experiments[point.name].init_from for point in sweep.points} - {None}
-    calls = [[f"{place.run}/models/{name}" for name in sorted(map(str, bases))]] if start.init_from or bases else []
+    repeated = resolve(variants.multiplied(sweep.raw)).experiments
+    bases = sorted(
+        {str(before) for point in sweep.points for name in sweep.runs(point) if (before := repeated[name].init_from)}
+    )
+    # A base is trained by the rule that trains the points.
+    calls = [[f"{place.run}/models/{name}" for name in bases]] if bases else []
     for goals in [*calls, ["--omit-from", "train_segment", "--", *wanted]]:
-        command = [sys.executable, "-m", "snakemake", *with_profile, "--configfile", str(config), *goals]
-        if subprocess.run(command, check=False).returncode:
+        if _snakemake([*options, *goals]):
             raise SutureError(
                 "what the points are made from could not be made; Snakemake says why above",
-                fix="when that is mended, the same command goes on; or make it by  snakemake "
-                + " ".join([*with_profile, "--configfile", str(config), "data"]),
+                fix=f"mend that, and the same command goes on; alone:  snakemake {shlex.join([*options, 'data'])}",
             )
+
+
+def _snakemake(words: Sequence[str]) -> int:
+    """Runs Snakemake to its end, or has it stop in order, its lock given back."""
+    env = {**os.environ, "SUTURE_CONFIRM": "yes"}
+    with subprocess.Popen([sys.executable, "-m", "snakemake", *words], env=env, start_new_session=True) as child:
+        try:
+            return child.wait()
+        except Interrupted:
+            os.killpg(child.pid, signal.SIGINT)
+            child.wait()
+            raise
 
 
 def chains(
@@ -144,6 +160,16 @@ def _log(place: Place, point: str) -> Path:
     return path
 
 
+def clear(jobs: Jobs, works: Mapping[str, Chain], *, every: bool) -> None:
+    """Stops jobs of an earlier sweep that make points by other settings, or all where their data are made anew."""
+    outdated = jobs.outdated(works)
+    if every:
+        outdated |= jobs.alive({point: work for point, work in works.items() if point not in outdated})
+    for point, number in outdated.items():
+        progress.say(f"{point}: a job makes it by other settings or data; it is stopped")
+        jobs.stop(point, number)
+
+
 def carry_through(jobs: Jobs, works: Mapping[str, Chain], wanted: set[str], most: int, states: States) -> set[str]:
     """Has the points made, and waits for them.
 
@@ -160,9 +186,6 @@ def carry_through(jobs: Jobs, works: Mapping[str, Chain], wanted: set[str], most
     Raises:
         Interrupted: on SIGINT or SIGTERM.
     """
-    for point, number in jobs.outdated(works).items():
-        progress.say(f"{point}: a job makes it by other settings; it is stopped")
-        jobs.stop(point, number)
     running = jobs.alive(works)
     adopted = set(running)
     for point, number in running.items():
@@ -180,11 +203,15 @@ def carry_through(jobs: Jobs, works: Mapping[str, Chain], wanted: set[str], most
                 progress.say(f"{point}: job {running[point]}{again}")
             alive = jobs.alive({point: works[point] for point in running})
             for point in [point for point in running if point not in alive]:
-                ended = jobs.ended(point, running.pop(point))
+                ended = jobs.ended(point, running[point])
+                del running[point]
                 states[point] = (ended.state, ended.reason)
-                progress.say(f"{point}: {ended.state}{f': {ended.reason}' if ended.reason else ''}")
                 # What another sweep had submitted is looked at again when all have ended.
-                if ended.state == "interrupted" and point not in adopted and attempts[point] <= RETRIES:
+                if point in adopted:
+                    progress.say(f"{point}: its job has ended")
+                    continue
+                progress.say(f"{point}: {ended.state}{f': {ended.reason}' if ended.reason else ''}")
+                if ended.state == "interrupted" and attempts[point] <= RETRIES:
                     attempts[point] += 1
                     waiting.append(point)
             if running:
