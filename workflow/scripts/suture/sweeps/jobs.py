@@ -19,9 +19,9 @@ from typing import Any, Literal, cast
 
 import submitit
 
-from suture import cluster, machine, profiles
+from suture import cluster, machine, profiles, progress
 from suture.delimited import nearest
-from suture.errors import ConfigError
+from suture.errors import ConfigError, InputError
 from suture.profiles import Profile
 from suture.sweeps import chain
 from suture.sweeps.chain import Chain, Ended
@@ -37,6 +37,7 @@ RULE = {"mem_mb": 16000, "runtime": 600}
 _PLAIN = {"slurm_partition": "partition", "slurm_account": "account", "constraint": "constraint", "qos": "qos"}
 _KNOWN = (*_PLAIN, "gres", "gpu", "gpu_model", "cpus_per_gpu", "cpus_per_task", "mem_mb", "runtime", "slurm_extra")
 _UNLIMITED = 60 * 24 * 365
+_AGAIN = 10.0
 _WAIT = 15.0
 """Seconds that the file of a job's result may take to be seen."""
 
@@ -123,7 +124,15 @@ class Jobs:
         return self.locks / f"{point}.lock"
 
     def submit(self, work: Chain) -> str:
-        """Submits a point; returns the job's id."""
+        """Submits a point; returns the job's id.
+
+        Raises:
+            InputError: the queue refuses the job, or there is none.
+        """
+        if self.kind == "slurm" and not shutil.which("sbatch"):
+            raise InputError(
+                "no sbatch on PATH", fix="start this on your cluster's login node, or leave out --executor slurm"
+            )
         executor = submitit.AutoExecutor(
             self.folder,
             cluster=self.kind,
@@ -134,8 +143,12 @@ class Jobs:
             executor.update_parameters(**parameters(self.asked), slurm_setup=[_python_path()])
         elif self.kind == "local":
             executor.update_parameters(timeout_min=round(work.minutes or _UNLIMITED))
-        with _started_here():
-            job = cast("submitit.Job[Ended]", executor.submit(work))
+        try:
+            with _started_here():
+                job = cast("submitit.Job[Ended]", executor.submit(work))
+        except submitit.core.utils.FailedJobError as error:
+            said = " ".join(str(error).split())
+            raise InputError(f"the queue refuses {work.point}: {said}", fix="--resources, or the profile") from error
         self._made[work.point] = job
         return str(job.job_id)
 
@@ -145,7 +158,7 @@ class Jobs:
         Returns:
             By point, the job as a user would look for it.
         """
-        queued = _queued() if self.kind == "slurm" or shutil.which("squeue") else {}
+        queued = _queued(self.kind == "slurm")
         found = {}
         for point, work in works.items():
             job = self._made.get(point)
@@ -161,7 +174,7 @@ class Jobs:
     def outdated(self, works: Mapping[str, Chain]) -> dict[str, str]:
         """Finds jobs that make points by settings that are not today's: by point, the id in the queue or empty."""
         found = {}
-        queued = _queued() if self.kind == "slurm" or shutil.which("squeue") else {}
+        queued = _queued(self.kind == "slurm")
         for point, work in works.items():
             others = [
                 number
@@ -211,10 +224,19 @@ def _name(work: Chain) -> str:
     return f"{work.ledger.parent.name}/{work.point}@{work.digest}"
 
 
-def _queued() -> dict[tuple[str, str], str]:
-    """Returns the ids of this user's jobs, by name and folder."""
-    code, said = cluster.ask("squeue", "--me", "-h", "-o", "%i|%j|%Z")
-    rows = [line.split("|") for line in said.splitlines()] if code == 0 else []
+def _queued(wanted: bool) -> dict[tuple[str, str], str]:
+    """Returns the ids of this user's jobs, by name and folder.
+
+    Args:
+        wanted: jobs are the queue's: while it does not answer, nothing is known of them, and it is asked again. A job
+            that was taken for ended would be submitted twice.
+    """
+    if not wanted and not shutil.which("squeue"):
+        return {}
+    while (answer := cluster.ask("squeue", "--me", "-h", "-o", "%i|%j|%Z"))[0] and wanted:
+        progress.say(f"squeue does not answer ({answer[1].splitlines()[-1] if answer[1] else answer[0]}); asked again")
+        time.sleep(_AGAIN)
+    rows = [line.split("|") for line in answer[1].splitlines()] if answer[0] == 0 else []
     return {(row[1], row[2]): row[0] for row in rows if len(row) == 3}
 
 
