@@ -25,7 +25,7 @@ def write_config(where: Path, **train: Any) -> None:
     """Writes the tiny run with its first experiment alone, and some training options changed."""
     raw = yaml.safe_load((where / "tests/dag/tiny.yaml").read_text())
     one = raw["experiments"]["one"]
-    raw["experiments"] = {"one": {**one, "train": {**one["train"], **train}}}
+    raw["experiments"] = {"one": {**one, "baselines": [], "train": {**one["train"], **train}}}
     (where / CONFIG).write_text(yaml.safe_dump(raw))
 
 
