@@ -137,7 +137,7 @@ def chains(
         runs = sweep.runs(point)
         command = [sys.executable, "-m", "snakemake", "--configfile", str(config), "--nolock", "--cores", "1", *deploy]
         if minutes is not None:
-            command += ["--set-resources", f"train_segment:runtime={minutes:g}"]
+            command += ["--set-resources", f"train_segment:runtime={round(minutes)}"]
         made[point.name] = Chain(
             point=point.name,
             digest=sweep.digest(point),
