@@ -4,6 +4,7 @@ Run as:
     make compare RUNS=a,b
     python workflow/scripts/compare.py --runs a b                  the experiments that both runs have
     python workflow/scripts/compare.py --runs demo/qwen demo/llava two experiments of a run
+    python workflow/scripts/compare.py --runs demo/sweeps/qwen     all points of a sweep
     python workflow/scripts/compare.py --task open_vqa --predictions old=old.jsonl new=new.jsonl
 
 Runs lie under --results; what an answer is, the labels and the dataset come from
@@ -55,19 +56,29 @@ def parser() -> Parser:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run's configuration with its defaults, and what it calls leaky."""
+    """A run's configuration with its defaults, the points of its sweeps included, and what it calls leaky.
+
+    ``own`` names the experiments that are no point of a sweep.
+    """
 
     name: str
     folder: Path
     config: dict[str, Any]
+    own: frozenset[str]
     leaky: frozenset[str]
 
     @property
-    def experiments(self) -> list[str]:
-        """The experiments that were predicted, repeats each by its own name."""
+    def answered(self) -> list[str]:
+        """The experiments that were predicted, points of sweeps and repeats each by its own name."""
         found = self.config.get("experiments") or {}
         answered = {path.stem for path in (self.folder / "predictions").glob("*.jsonl")}
         return sorted(name for name in answered if _of(name, found) is not None)
+
+    @property
+    def experiments(self) -> list[str]:
+        """Those of them that the run itself is about."""
+        own = {name: one for name, one in self.config["experiments"].items() if name in self.own}
+        return [name for name in self.answered if _of(name, own) is not None]
 
 
 def _of(name: str, experiments: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -83,6 +94,7 @@ def _of(name: str, experiments: Mapping[str, Any]) -> dict[str, Any] | None:
 def main(args: argparse.Namespace) -> None:
     """Compares and writes."""
     names = [part for word in args.runs or args.predictions for part in word.split(",") if part]
+    names = [one for name in names for one in (_points(args.results, name) if args.runs else [name])]
     if len(names) < 2 or len(set(names)) < len(names):
         raise InputError(f"{', '.join(names)}: two or more different ones are compared", fix="--runs a b")
     contests, leaky, groups = _of_runs(args, names) if args.runs else _of_files(args, names)
@@ -149,20 +161,39 @@ def _of_runs(args: argparse.Namespace, names: list[str]) -> tuple[list[Contest],
     return contests, leaky, groups.pop()
 
 
+def _points(results: Path, name: str) -> list[str]:
+    """Returns the points of RUN/sweeps/NAME that were predicted, the best one first; any other name as it is."""
+    of, _, sweep = name.partition("/sweeps/")
+    if not sweep:
+        return [name]
+    answered = _read_run(results, of).answered
+    points = files.read_json(results / of / "sweeps" / sweep / "sweep.json")["points"]
+    made = [run for point in points for run in answered if _of(run, {point["point"]: {}}) is not None]
+    return [f"{of}/{run}" for run in made]
+
+
 def _read_run(results: Path, name: str) -> Run:
     folder = results / name
     path = folder / "config.resolved.yaml"
-    if not path.is_file():
+    paths = [one for one in (path, *sorted(folder.glob("sweeps/*/config.resolved.yaml"))) if one.is_file()]
+    if not paths:
         known = sorted(one.parent.name for one in results.glob("*/config.resolved.yaml"))
         raise InputError(
             f"there is no run {name!r}",
             where=results,
             fix=f"there are: {', '.join(known) or 'none'}; the target `report` writes config.resolved.yaml",
         )
+    configs = [yaml.safe_load(files.read_text(one)) for one in paths]
+    named = {experiment: one for config in reversed(configs) for experiment, one in config["experiments"].items()}
+    own = frozenset(configs[0]["experiments"] if paths[0] == path else ())
     metrics = folder / "metrics.json"
     scored = files.read_json(metrics)["experiments"] if metrics.is_file() else {}
+    # Of points there is no table of the run, only what the rule of each wrote.
+    alone = {one.stem: one for one in folder.glob("metrics/*.json") if one.stem not in scored}
+    scored |= {experiment: files.read_json(one) for experiment, one in alone.items()}
     leaky = frozenset(experiment for experiment, entry in scored.items() if entry["leaky"])
-    return Run(name=name, folder=folder, config=yaml.safe_load(files.read_text(path)), leaky=leaky)
+    config = {**configs[0], "experiments": named}
+    return Run(name=name, folder=folder, config=config, own=own, leaky=leaky)
 
 
 def _pairings(runs: Mapping[str, Run], wanted: Mapping[str, str]) -> list[dict[str, str]]:
@@ -172,10 +203,10 @@ def _pairings(runs: Mapping[str, Run], wanted: Mapping[str, str]) -> list[dict[s
         InputError: a run has no such experiment, or it is not clear which are meant.
     """
     for name, experiment in wanted.items():
-        if experiment and experiment not in runs[name].experiments:
+        if experiment and experiment not in runs[name].answered:
             raise InputError(
                 f"run {runs[name].name!r} has no predictions of {experiment!r}",
-                fix=f"there are: {', '.join(runs[name].experiments) or 'none'}",
+                fix=f"there are: {', '.join(runs[name].answered) or 'none'}",
             )
     if all(wanted.values()):
         return [dict(wanted)]

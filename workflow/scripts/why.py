@@ -14,21 +14,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from suture import stale
+from suture import dry_run, stale
 from suture.cli import Parser, run
 from suture.config.command_line import add_config_flags, raw_config
 from suture.config.model import Config
-from suture.errors import InputError
 from suture.stale import Job
 
 
@@ -44,7 +41,7 @@ def parser() -> Parser:
 def main(args: argparse.Namespace) -> int:
     words = [*(["--configfile", str(args.configfile)] if args.configfile else [])]
     words += [*(["--config", *args.config] if args.config else []), *args.snakemake]
-    found = planned(words)
+    found = dry_run.planned(words)
     folder, allowed = settings(args)
     if args.json:
         redone, new = stale.redone(found, folder), stale.first(found, folder)
@@ -64,27 +61,6 @@ def main(args: argparse.Namespace) -> int:
     if code == 0:
         print(f"accepted: the results of {len(made)} jobs count as up to date; {folder}/ledger.jsonl says so")
     return 2 if code else 0
-
-
-def planned(words: Sequence[str]) -> list[Job]:
-    """Asks Snakemake what it would do.
-
-    Raises:
-        InputError: it could not plan; the text is its own.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "jobs.json"
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", *words],
-            env={**os.environ, "SUTURE_EXPLAIN": str(answer)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode or not answer.is_file():
-            said = (done.stderr or done.stdout).strip().splitlines()
-            raise InputError("snakemake cannot plan the run:\n" + "\n".join(f"  {line}" for line in said[-12:]))
-        return stale.read(answer)
 
 
 def settings(args: argparse.Namespace) -> tuple[Path, float]:
