@@ -22,6 +22,7 @@ rule probe:
     resources:
         mem_mb=16000,
         runtime=60,
+        nodes=1,
     params:
         family=lambda w: experiment(w).family,
         features=lambda w, input: f"--features-cache {input.features}" if input.features else "",
@@ -38,7 +39,7 @@ rule probe:
         "exec python workflow/scripts/probe.py --family {params.family} --model {input.base:q}"
         " --train {input.train:q} --val {input.val:q} --frames-cache {input.frames:q} {params.features}"
         " {params.sampling} {params.labels} {params.prompt} --experiment {wildcards.experiment} {params.options} --work-dir {params.work:q}"
-        " --output {output.probe:q} > {log:q} 2>&1"
+        " --nodes {resources.nodes} --output {output.probe:q} > {log:q} 2>&1"
 
 
 rule plan_steps:

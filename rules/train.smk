@@ -54,6 +54,8 @@ rule train_segment:
     resources:
         mem_mb=16000,
         runtime=600,
+        # Its GPUs are of one node, and each has a process (torchrun); several nodes: docs/slurm.md.
+        nodes=1,
         # A refusal is remembered: the attempts after it end at once.
         attempt=lambda w, attempt: attempt,
     params:
@@ -79,8 +81,7 @@ rule train_segment:
         " {params.resume} --experiment {wildcards.experiment} --segment {wildcards.segment} {params.sampling}"
         " {params.labels} {params.prompt} --ledger {params.ledger:q} --tracking-dir {params.tracking:q}"
         " --until-step {params.until} {params.options} --work-dir {params.work:q} --attempt {resources.attempt} "
-        + DEADLINE
-        + " --output {output.checkpoint:q} > {log:q} 2>&1"
+        "--nodes {resources.nodes} " + DEADLINE + " --output {output.checkpoint:q} > {log:q} 2>&1"
 
 
 rule export_model:

@@ -148,6 +148,8 @@ def test_six_planted_faults_are_all_found_each_with_its_cure(machine: Machine) -
         (lambda m: m.profile["set-resources"]["predict"].update(gpus=1), "nobody reads a resource `gpus`"),
         (lambda m: m.profile["default-resources"].update(slurm_partition="gone"), "no partition `gone`"),
         (lambda m: m.profile["set-resources"]["predict"].update(gpu_model="h100"), "no GPU called `h100`"),
+        (lambda m: m.profile["set-resources"]["train_segment"].update(gpu=3), "cannot be dealt evenly to 3 processes"),
+        (lambda m: m.profile["set-resources"]["train_segment"].update(nodes=2, gpu=2), "asks for 2 nodes and has one"),
         (lambda m: m.profile["set-resources"]["predict"].update(gpu=8), "asks for 8 GPU, and partition gpu has 4"),
         (lambda m: m.profile["set-resources"]["predict"].update(mem_mb=900_000), "mem_mb 900000 is more than a node"),
         (lambda m: m.profile.update({"slurm-status-command": "sacct"}), "a cancelled job is waited for without end"),

@@ -27,6 +27,7 @@ from typing import Any, cast
 from suture import (
     cli,
     files,
+    launching,
     ledger,
     libraries,
     machine,
@@ -44,7 +45,7 @@ from suture.predicted import read_labels
 from suture.probing import Memory, Mode, Probe, Timing
 from suture.records import Sample
 
-STARTED = time.monotonic()
+STARTED = launching.began()
 STEPS = 5
 
 
@@ -70,12 +71,13 @@ def parser() -> cli.Parser:
         "--work-dir", type=Path, metavar="DIR", help="for one checkpoint, then deleted (default: beside OUTPUT)"
     )
     p.add_argument("--output", type=Path, required=True, metavar="FILE", help="probe to write")
+    launching.add_flags(p)
     p.add_argument("--only", choices=["full", "lora", "qlora"], help=argparse.SUPPRESS)
     add_flags(p, Train, leave_out=frozenset({"steps_per_job", "max_steps"}))
     return p
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: argparse.Namespace) -> int | None:
     family = registry.literals("model family", args.family)
     defaults = family.get("TRAIN_DEFAULTS", {})
     given = with_family_defaults(given_flags(args, Train), defaults)
@@ -86,8 +88,13 @@ def main(args: argparse.Namespace) -> None:
     if reason := refusal(options, family):
         raise InputError(reason)
     if args.only:
-        _measure(args, options, args.only, defaults)
-        return
+        # Timed as it will be trained: by all its processes together.
+        own_mode = args.only == probing.mode_of(options)
+        if own_mode and (code := launching.start(nodes=args.nodes, processes=args.processes)) is not None:
+            return code
+        with launching.met(args.threads) as is_first:
+            _measure(args, options, args.only, defaults, write=is_first)
+        return None
     model_folder.check_family(args.model, args.family)
     own = probing.mode_of(options)
     modes = [own, *probing.other_modes(options, family)]
@@ -117,6 +124,7 @@ def main(args: argparse.Namespace) -> None:
     probing.write(args.output, probe)
     if not probe.gpus:
         print(f"measured on a CPU ({probe.device}): there is no GPU here; a GPU job takes other times", flush=True)
+    return None
 
 
 def _in_a_process(mode: Mode, work: Path) -> dict[str, Any]:
@@ -138,7 +146,7 @@ def _in_a_process(mode: Mode, work: Path) -> dict[str, Any]:
     raise SutureError(f"measuring {mode} training ended with {done.returncode}", fix="see what it says above")
 
 
-def _measure(args: argparse.Namespace, options: Train, mode: Mode, defaults: dict[str, Any]) -> None:
+def _measure(args: argparse.Namespace, options: Train, mode: Mode, defaults: dict[str, Any], *, write: bool) -> None:
     """Measures one way of training here; the parent reads the output."""
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
@@ -159,7 +167,8 @@ def _measure(args: argparse.Namespace, options: Train, mode: Mode, defaults: dic
         classes=args.labels,
         told=_prompt(args),
     )
-    files.write_json(args.output, dataclasses.asdict(measured))
+    if write:
+        files.write_json(args.output, dataclasses.asdict(measured))
 
 
 def _prompt(args: argparse.Namespace) -> str | None:

@@ -22,9 +22,11 @@ import argparse
 import dataclasses
 import itertools
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +35,7 @@ from suture import (
     cli,
     digest,
     files,
+    launching,
     ledger,
     libraries,
     model_folder,
@@ -44,6 +47,7 @@ from suture import (
 )
 from suture.config.features import refusal
 from suture.config.flags import add_flags, from_args, given_flags
+from suture.config.share import share
 from suture.config.training import Train, with_family_defaults
 from suture.config.training import refusal as refused_by_family
 from suture.errors import InputError
@@ -53,10 +57,10 @@ from suture.records import Sample
 from suture.redaction import add_token_flag, refuse_token
 from suture.training import published_flags, recording
 
-STARTED = time.monotonic()
+STARTED = launching.began()
 
-# How often to save and to log, and where jobs end, change nothing of what is learnt.
-NOT_IDENTITY = {"steps_per_job", "save_steps", "logging_steps", "report_to"}
+# How often to save and to log, where jobs end, and who holds the weights change nothing of what is learnt.
+NOT_IDENTITY = {"steps_per_job", "save_steps", "logging_steps", "report_to", "fsdp"}
 
 
 def parser(family: str | None = None) -> cli.Parser:
@@ -149,6 +153,7 @@ def parser(family: str | None = None) -> cli.Parser:
     p.add_argument(
         "--tracking-dir", type=Path, metavar="DIR", help="files of --report-to (default: tracking in --work-dir)"
     )
+    launching.add_flags(p)
     p.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare batches (default: 0)")
     p.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads; equal runs need an equal number (default: 1)"
@@ -167,18 +172,24 @@ def _default(defaults: dict[str, Any], name: str) -> str:
 
 def main(args: argparse.Namespace) -> int:
     _refuse_what_others_see(args)
+    if (code := launching.start(nodes=args.nodes, processes=args.processes)) is not None:
+        return code
     published = registry.literals("model family", args.family)
     paths = _paths(args, published["PUBLISHED"]["save_dir"])
-    # Where no queue ends the job, all attempts are made on this machine.
-    with refusals.remembered(paths["work"], args.attempt, crashes=args.deadline_seconds is None):
-        return _train(args, paths, published)
+    with launching.met(args.threads) as is_first:
+        if not is_first:
+            return _train(args, paths, published)
+        # Where no queue ends the job, all attempts are made on this machine.
+        with refusals.remembered(paths["work"], args.attempt, crashes=args.deadline_seconds is None):
+            return _train(args, paths, published)
 
 
 def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mapping[str, Any]) -> int:
     defaults = published.get("TRAIN_DEFAULTS", {})
     published_flags.apply(args, published)
-    _read_folders(args, paths["work"], published["PUBLISHED"])
-    _decode_published(args, paths["work"], published["PUBLISHED"])
+    with _first_before_others():
+        _read_folders(args, paths["work"], published["PUBLISHED"])
+        _decode_published(args, paths["work"], published["PUBLISHED"])
     told = _prompt(args, published)
     samples: dict[str, list[Sample]] = {"train": records.read(args.train, Sample)}
     samples["val"] = records.read(args.val, Sample) if args.val else []
@@ -188,6 +199,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     seen = _seen_an_epoch(args, sampling, samples["train"], given) if sampling else len(samples["train"])
     options = _options(args, given, seen, defaults)
     _check_kind(args, options, published, sampling)
+    _check_share(options)
     until = args.until_step or options.max_steps
     if (options.eval_steps or options.keep_best) and not samples["val"]:
         raise InputError("validation losses are asked for, and there is no validation data", fix="give --val FILE")
@@ -213,13 +225,14 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     # Not before: they import torch.
     from suture.classifier import VideoClassifier
     from suture.sampled_frames import SampledFrames
-    from suture.training import adapters, inputs, loop, views
+    from suture.training import adapters, inputs, loop, processes, views
     from suture.training.callbacks import StopInTime
     from suture.training.heartbeat import Heartbeat
     from suture.training.inputs import Files
 
     stop = StopInTime(STARTED + args.deadline_seconds if args.deadline_seconds else None)
     stop.listen()
+    processes.wait()  # the first sign of life means that all of them listen
     code = digest.code("train", f"suture.models.{args.family}")
     heartbeat = Heartbeat(
         paths["work"] / beat.NAME, experiment=args.experiment, until_step=until, max_steps=options.max_steps
@@ -302,7 +315,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
             stop=stop,
             callbacks=[heartbeat],
         )
-        if sampling and isinstance(loaded.cache, SampledFrames):
+        if sampling and isinstance(loaded.cache, SampledFrames) and processes.is_first():
             views.write_indices(
                 tracking / "sampling_indices",
                 loaded.cache,
@@ -312,15 +325,29 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
                 options=options,
                 sampling=sampling,
             )
-        if isinstance(model, VideoClassifier):
+        if isinstance(model, VideoClassifier) and processes.is_first():
             files.write_json(tracking / "config.json", {**options.model_dump(), **run, "experiment": args.experiment})
-        if args.save_adapter and outcome.published:
+        if args.save_adapter and outcome.published and processes.is_first():
             adapters.copy_to(paths["output"], paths["saved"])
         record.ended(
             first_step=outcome.first_step, step=outcome.step, published=outcome.published, reason=outcome.reason
         )
     print(f"trained for {time.monotonic() - ready:.0f} s", flush=True)
     return cli.DONE if outcome.published else cli.DEADLINE
+
+
+def _check_share(options: Train) -> None:
+    """Refuses a number of processes that a step cannot be dealt to, before anything is loaded."""
+    if launching.is_one_of_several():
+        share(options, int(os.environ["WORLD_SIZE"]))
+
+
+def _first_before_others() -> AbstractContextManager[None]:
+    if not launching.is_one_of_several():
+        return nullcontext()
+    from suture.training import processes
+
+    return processes.first_before_others()
 
 
 def _read_folders(args: argparse.Namespace, work: Path, published: Mapping[str, Any]) -> None:

@@ -108,6 +108,7 @@ def gpus(resources: dict[str, Any]) -> int | None:
         return int(resources["gpu"]) if str(resources["gpu"]).isdigit() else None
     match = re.search(r"gpu(?::[^:,]+)?:(\d+)", str(resources.get("gres", "")))
     if match:
-        return int(match[1])
+        nodes = str(resources.get("nodes", 1))  # the first asks for each node, the others for all together
+        return int(match[1]) * int(nodes) if nodes.isdigit() else None
     match = re.search(r"--gpus(?:-per-node)?[= ](?:[^:\s]+:)?(\d+)", str(resources.get("slurm_extra", "")))
     return int(match[1]) if match else 0

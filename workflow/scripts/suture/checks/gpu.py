@@ -7,11 +7,14 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from suture import profiles
 from suture.checks.base import Finding, Setting, fail, ok, warn
 from suture.checks.profile import own_resources
 from suture.config.model import Config
+from suture.config.share import share
+from suture.errors import InputError
 
 RULE = "train_segment"
 _QUERY = "name,memory.total,compute_cap"
@@ -59,6 +62,7 @@ def check(setting: Setting) -> Iterator[Finding]:
             yield _by_mistake(setting.config, f"the profile gives {RULE} no GPU", f"set  set-resources: {RULE}: gpu: 1")
         else:
             yield ok(f"training jobs ask for {wanted or 'a computed number of'} GPU")
+        yield from _several(setting.config, setting.profile.resources(RULE, own), wanted or 1)
         return
     here = cards()
     if not here:
@@ -78,6 +82,20 @@ def check(setting: Setting) -> Iterator[Finding]:
     if old and bf16:
         yield warn(
             f"{old[0]} computes bf16 by detours, and {', '.join(bf16)} trains in it: slow", "set train.precision: fp16"
+        )
+
+
+def _several(config: Config, given: dict[str, Any], cards: int) -> Iterator[Finding]:
+    """Looks whether a step can be dealt to all cards, and whether several nodes will be joined."""
+    for name, one in config.experiments.items():
+        try:
+            share(one.train, cards)
+        except InputError as error:
+            yield fail(f"{name}: {error.problem}", str(error.fix))
+    if str(given.get("nodes", 1)) != "1" and given.get("mpi") != "srun":
+        yield fail(
+            f"{RULE} asks for {given['nodes']} nodes and has one task: training would end at its start",
+            "add  mpi: srun  and  tasks_per_node  (docs/slurm.md)",
         )
 
 

@@ -57,8 +57,10 @@ class Train(BaseModel):
         description="Optimiser steps of one job: the run is a chain of jobs that each fit the queue's limit.",
         examples=[200],
     )
-    batch_size: int = Field(4, ge=1, description="Samples a forward pass.")
-    gradient_accumulation_steps: int = Field(8, ge=1, description="Forward passes an optimiser step.")
+    batch_size: int = Field(4, ge=1, description="Samples a forward pass; several processes (GPUs) share them.")
+    gradient_accumulation_steps: int = Field(
+        8, ge=1, description="Forward passes an optimiser step; several processes (GPUs) share them."
+    )
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
     learning_rate_per: int | None = Field(
         None,
@@ -158,6 +160,11 @@ class Train(BaseModel):
     )
     gradient_checkpointing: bool = Field(
         False, description="Compute activations again in the backward pass: less memory, more time."
+    )
+    fsdp: bool = Field(
+        False,
+        description="Full training in several processes: share weights, gradients and optimiser out to them (FSDP), "
+        "where one card cannot hold them.",
     )
     augment: bool = Field(False, description="Mirror, shift, reverse and add noise to training frames, by seeded draw.")
     aug_step_size: int | None = Field(
@@ -303,6 +310,18 @@ class Train(BaseModel):
             reached = reached or (tower == "projector" and self.train_projector)
             if tower in self.frozen or (self.adapter and not reached):
                 raise ValueError(f"`{tower}_learning_rate` would do nothing: nothing of the {tower} tower is trained")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_can_be_shared_out(self) -> Train:
+        if self.fsdp and self.adapter:
+            raise ValueError("`fsdp` is for full training: what adapters train fits each card")
+        if self.fsdp and self.precision == "fp16":
+            raise ValueError("`fsdp` and precision fp16 do not go together: use bf16")
+        if self.fsdp and self.mm_use_im_start_end:
+            raise ValueError(
+                "`fsdp` shares the embedding out, of which `mm_use_im_start_end` trains two rows: leave one out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from suture.errors import SutureError
+from suture.training import processes
 
 
 class TrainingFailed(SutureError):
@@ -78,8 +79,10 @@ class StopInTime(TrainerCallback):
     ) -> TrainerControl:
         self._ended = time.monotonic()
         self._step = max(self._step, self._ended - self._began)
-        if (self._late() or self._signalled) and not control.should_training_stop:
-            self.reason = "SIGTERM" if self._signalled else "the deadline"
+        # Of several processes each has a clock of its own, and the queue may signal only one: all stop at one step.
+        signalled = processes.any_of(self._signalled)
+        if (processes.any_of(self._late()) or signalled) and not control.should_training_stop:
+            self.reason = "SIGTERM" if signalled else "the deadline"
             control.should_save = True
             control.should_training_stop = True
         if self._deadline is not None and self._save is None:

@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from suture import beat, files, ledger
 from suture.beat import Beat, Pace, State
 from suture.redaction import redact
+from suture.training import processes
 
 EVERY = 5.0
 """Least seconds between two beats in the middle of a job."""
@@ -107,10 +108,12 @@ class Heartbeat(TrainerCallback):
 
     def _beat(self, state: TrainerState, *, at_once: bool = False) -> None:
         due = time.monotonic() - self._written >= self._every
-        if state.is_world_process_zero and (due or at_once):
+        if due or at_once:
             self._write()
 
     def _write(self) -> None:
+        if not processes.is_first():
+            return
         self._written = time.monotonic()
         try:
             files.write_json(self._path, self._now().to_json())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,18 +12,23 @@ from typing import Any, TypeGuard, cast, get_args
 
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
+from transformers.trainer_utils import EvalLoopOutput
 
 from suture.classifier import PIXELS, VideoClassifier
+from suture.config.share import Share, share
 from suture.config.training import BestMetric, Train
 from suture.errors import InputError
 from suture.features import FeatureCache, arithmetic_of, check_frozen
 from suture.models.base import VideoModel
 from suture.pretrained import load_model
 from suture.records import Sample
-from suture.training import adapters, checkpoint, towers
+from suture.training import adapters, checkpoint, processes, random_states, sharding, towers
 from suture.training.callbacks import Bar, NoneWithoutGradient, OnSave, StopAt, StopInTime, StopOnNaN
 from suture.training.data import MediaCache, Positions, TrainingSet, ValidationSet
+from suture.training.dealt_validation import evaluate_dealt
 from suture.training.probe import Probe
+from suture.training.random_states import RandomStates
 from suture.training.run_files import RunFiles
 from suture.training.stopping import StopEarly, best_step, reason_to_stop
 from suture.training.trackers import tracker
@@ -105,6 +111,7 @@ class Loop(Trainer):
     def __init__(self, video_model: VideoModel, options: Train, **kwargs: Any) -> None:
         self._video_model = video_model
         self._options = options
+        self._sharded = sharding.is_sharded(video_model.model)
         metrics = ClassMetrics(video_model.classes, options.best_metric) if classifies(video_model) else None
         self.class_metrics = metrics
         collate = partial(video_model.collate, pack=True) if options.packing else video_model.collate
@@ -112,6 +119,9 @@ class Loop(Trainer):
         # The loss is divided by the labels of all batches of a step, so the Trainer counts
         # them and does not divide by the number of batches again.
         self.model_accepts_loss_kwargs = True
+        if self._sharded:
+            # Then the library takes the model as it is, and wraps nothing around it.
+            self.is_distributed_loading_by_transformers = True
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Makes the optimiser with a learning rate for each tower."""
@@ -123,6 +133,8 @@ class Loop(Trainer):
             decayed = set(self.get_decay_parameter_names(trained))
             groups = towers.parameter_groups(trained, self._video_model.towers, self._options, decayed)
             self.optimizer = kind(groups, **settings)
+            if self._sharded:
+                self.optimizer.register_load_state_dict_pre_hook(sharding.deal_out)
         made: torch.optim.Optimizer = self.optimizer
         return made
 
@@ -154,6 +166,20 @@ class Loop(Trainer):
             loss = self._video_model.loss_of(logits, batch, None)
         return loss.detach(), logits.float().log_softmax(dim=1).detach(), batch["labels"]
 
+    def evaluation_loop(self, dataloader: Any, description: str, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Takes the validation loss; of several processes each of its own batches.
+
+        The library pads what it deals to processes with samples from the beginning, which moves the loss.
+        """
+        if processes.count() == 1:
+            return super().evaluation_loop(dataloader, description, *args, **kwargs)
+        return evaluate_dealt(self, dataloader.dataset, self.args.eval_batch_size)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Restores the random states where they are of as many processes as there are now; :class:`RandomStates`."""
+        if checkpoint is not None and random_states.are_of(Path(checkpoint), processes.count()):
+            super()._load_rng_state(checkpoint)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         """Restores the weights, all of them or none.
 
@@ -165,6 +191,10 @@ class Loop(Trainer):
         if adapters.is_adapted(ours):
             adapters.restore(ours, Path(resume_from_checkpoint))
             return
+        if self._sharded:
+            saved = load_model(sharding.class_of(ours), Path(resume_from_checkpoint), dtype=ours.dtype)
+            sharding.load_weights(ours, saved.state_dict())
+            return
         saved = load_model(type(ours), Path(resume_from_checkpoint), dtype=ours.dtype)
         ours.load_state_dict(saved.state_dict())
 
@@ -175,6 +205,33 @@ class Loop(Trainer):
         elif self.args.should_save:
             adapters.save(self._video_model.model, Path(str(output_dir or self.args.output_dir)))
 
+    def _move_model_to_device(self, model: torch.nn.Module, device: torch.device) -> None:
+        if not self._sharded:  # its parts are where they belong
+            super()._move_model_to_device(model, device)
+
+    @contextmanager
+    def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
+        """Adds up gradients in parts after each batch of a step: whole ones would not fit."""
+        yield
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Saves the weights; those that are shared out are gathered by all processes, one tensor at a time."""
+        if not self._sharded:
+            super().save_model(output_dir, _internal_call)
+            return
+        weights = sharding.whole_weights(cast(torch.nn.Module, self.model))
+        if self.args.should_save:
+            super()._save(output_dir, weights)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self._sharded:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        state = sharding.whole(cast(torch.optim.Optimizer, self.optimizer).state_dict())
+        if self.args.should_save:
+            torch.save(state, Path(output_dir, OPTIMIZER_NAME))
+            torch.save(cast(Any, self.lr_scheduler).state_dict(), Path(output_dir, SCHEDULER_NAME))
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs what is a function of config and data: the history is part of the checkpoint."""
         names = {"loss", "grad_norm", "learning_rate", "eval_loss", *(f"eval_{name}" for name in VALIDATED)}
@@ -183,14 +240,14 @@ class Loop(Trainer):
             super().log(kept)
 
 
-def arguments(options: Train, segment: Segment, *, evaluate: bool) -> TrainingArguments:
+def arguments(options: Train, segment: Segment, share: Share, *, evaluate: bool) -> TrainingArguments:
     """Translates our options into the library's; its own defaults are set where they matter."""
-    return TrainingArguments(
+    made = TrainingArguments(
         output_dir=str(segment.work_dir),
         max_steps=options.max_steps,
-        per_device_train_batch_size=options.batch_size,
+        per_device_train_batch_size=share.batch,
         per_device_eval_batch_size=options.batch_size,
-        gradient_accumulation_steps=options.gradient_accumulation_steps,
+        gradient_accumulation_steps=share.accumulation,
         learning_rate=options.learning_rate_of("model"),
         lr_scheduler_type=options.lr_scheduler_type,
         warmup_steps=math.ceil(options.warmup_ratio * options.max_steps),
@@ -223,7 +280,12 @@ def arguments(options: Train, segment: Segment, *, evaluate: bool) -> TrainingAr
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",
+        # Each trained parameter is checked to have its gradient.
+        ddp_find_unused_parameters=False,
     )
+    # A process has one card. The library would use all that it sees, and multiply the batch by their number.
+    made._n_gpu = min(made.n_gpu, 1)
+    return made
 
 
 def prepare(model: VideoModel, options: Train) -> dict[str, int]:
@@ -281,13 +343,18 @@ def train(
         checkpoint.check_chain(segment.resume, identity.run, until_step=segment.until_step) if segment.resume else None
     )
     if segment.resume and before and before.stopped:
-        checkpoint.hand_on(segment.resume, segment.output)
+        if processes.is_first():
+            checkpoint.hand_on(segment.resume, segment.output)
         return Outcome(first_step=before.step, step=before.step, published=True, reason=before.stopped)
     segment.work_dir.mkdir(parents=True, exist_ok=True)
-    progress = checkpoint.latest(segment.work_dir, identity.job, last_step=segment.until_step)
+    with processes.first_before_others():
+        progress = checkpoint.latest(segment.work_dir, identity.job, last_step=segment.until_step)
     first, resume = progress or (before.step if before else 0, segment.resume)
     if progress:
         print(f"continuing an interrupted job at step {first}", flush=True)
+    own = share(options, processes.count())
+    if own.processes > 1:
+        print(own.words, flush=True)
     counts = prepare(model, options)
     if isinstance(data.cache, FeatureCache):
         check_frozen(model)
@@ -304,14 +371,20 @@ def train(
         stop_early = StopEarly(options)
 
         def saved(state: TrainerState) -> None:
+            processes.wait()  # each writes its random states
+            if not processes.is_first():
+                return
             if options.keep_best and best_step(state.log_history, options.best_metric) == state.global_step:
                 checkpoint.keep(saved_at(state.global_step), identity.job)
             checkpoint.mark_complete(saved_at(state.global_step), identity.job)
 
+        sharded = options.fsdp and own.processes > 1
+        if sharded:
+            sharding.shard(model.model)
         loop = Loop(
             model,
             options,
-            args=arguments(options, segment, evaluate=bool(data.val)),
+            args=arguments(options, segment, own, evaluate=bool(data.val)),
             train_dataset=TrainingSet(
                 data.train,
                 model,
@@ -330,20 +403,32 @@ def train(
                 StopAt(segment.until_step),
                 stop_early,
                 stop,
-                Bar(segment.until_step),
+                RandomStates(options.seed, resume),
                 OnSave(saved),
-                *_trackers(options, segment, first),
+                *([Bar(segment.until_step), *_trackers(options, segment, first)] if processes.is_first() else []),
                 *callbacks,
             ],
         )
         loop.remove_callback(PrinterCallback)
-        if loop.class_metrics is not None and segment.tracking is not None:
+        if loop.class_metrics is not None and segment.tracking is not None and processes.is_first():
             loop.add_callback(RunFiles(segment.tracking, options, loop.class_metrics, samples=len(data.train)))
         if options.gradient_checkpointing:
             model.model.activation_checkpointing_enable(activation_checkpointing_kwargs=CHECKPOINTING)
-        probe = Probe(model, options, samples=data.train, lengths=data.lengths, cache=data.cache, loss=loop.loss_of)
-        print(probe.run(), flush=True)
-        with probe.explaining(lambda: loop.state.global_step):
+        dealt = {"batch_size": own.batch, "gradient_accumulation_steps": own.accumulation}
+        probe = Probe(
+            model,
+            options.model_copy(update=dealt),
+            samples=data.train,
+            lengths=data.lengths,
+            cache=data.cache,
+            loss=loop.loss_of,
+        )
+        if sharded:
+            print(f"weights are shared out to {own.processes} processes; the longest batch is not tried", flush=True)
+        else:
+            print(probe.run(), flush=True)
+        # What would fit is found by trying, which a process cannot do while others wait for its part of the weights.
+        with nullcontext() if sharded else probe.explaining(lambda: loop.state.global_step):
             loop.train(resume_from_checkpoint=str(resume) if resume else None)
         reached, early = loop.state.global_step, stop_early.reason
     if reached < segment.until_step and not early:
@@ -353,24 +438,27 @@ def train(
         print(f"ended at step {reached} of {options.max_steps}: {early}", flush=True)
     last = saved_at(reached) if saved_at(reached).is_dir() else cast(Path, resume)
     best = best_step(checkpoint.history(last), options.best_metric) if options.keep_best else None
-    checkpoint.publish(
-        last,
-        segment.output,
-        best=checkpoint.kept(best, segment.work_dir, segment.resume, identity.job) if best is not None else None,
-        card={
-            **card,
-            "step": reached,
-            "stopped": early,
-            "best_step": best,
-            "system_prompt": model.system_prompt,
-            "adapter": options.adapter,
-            "parameters": counts,
-            "shape": list(data.shape),
-            "identity": identity.run,
-        },
-        logging_steps=options.logging_steps,
-    )
-    checkpoint.clear(segment.work_dir)
+    if processes.is_first():
+        checkpoint.publish(
+            last,
+            segment.output,
+            best=checkpoint.kept(best, segment.work_dir, segment.resume, identity.job) if best is not None else None,
+            card={
+                **card,
+                "step": reached,
+                "stopped": early,
+                "best_step": best,
+                "system_prompt": model.system_prompt,
+                "adapter": options.adapter,
+                "parameters": counts,
+                "shape": list(data.shape),
+                "identity": identity.run,
+            },
+            logging_steps=options.logging_steps,
+        )
+    processes.wait()
+    if processes.is_first():
+        checkpoint.clear(segment.work_dir)
     return Outcome(
         first_step=first,
         step=reached,

@@ -18,7 +18,7 @@ from suture.features import arithmetic_of
 from suture.frame_draws import Sampling
 from suture.models.base import VideoModel
 from suture.probing import Memory, Timing
-from suture.training import inputs, loop
+from suture.training import inputs, loop, processes
 from suture.training.callbacks import StopInTime
 from suture.training.inputs import Files, Inputs
 from suture.training.memory import in_gib, is_out_of_memory, meter
@@ -115,11 +115,13 @@ def measure(
     found: dict[str, Any] = {
         "capacity_bytes": capacity,
         "device": ", ".join(sorted(set(machine.gpus()))) or machine.cpu(),
-        "gpus": len(machine.gpus()),
+        "gpus": processes.count() if machine.gpus() else 0,
         "samples": 0,
         "timing": None,
     }
     least = ADAM * model_folder.count_parameters(files.base) if not (options.adapter or options.frozen) else 0
+    if options.fsdp:
+        least //= processes.count()
     if least > capacity:
         problem = f"weights, gradients and optimiser alone take {in_gib(least)}, there are {in_gib(capacity)}"
         return Measured(**found | {"memory": Memory(bytes=None, at_least=least, problem=problem)})
