@@ -271,6 +271,7 @@ def test_a_published_models_end_is_an_end_here(small: Path, monkeypatch: pytest.
         ({"mm_use_im_start_end": True}, "add tune_mm_mlp_adapter"),
         ({"tune_mm_mlp_adapter": True, "use_lora": True}, "adapters leave the base"),
         ({"tune_mm_mlp_adapter": True, "mm_use_im_start_end": True, "weight_decay": 0.1}, "shrink the rows"),
+        ({"tune_mm_mlp_adapter": True, "mm_use_im_start_end": True, "fsdp": True}, "shares the embedding out"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(given: dict[str, Any], told: str) -> None:

@@ -318,6 +318,10 @@ class Train(BaseModel):
             raise ValueError("`fsdp` is for full training: what adapters train fits each card")
         if self.fsdp and self.precision == "fp16":
             raise ValueError("`fsdp` and precision fp16 do not go together: use bf16")
+        if self.fsdp and self.mm_use_im_start_end:
+            raise ValueError(
+                "`fsdp` shares the embedding out, of which `mm_use_im_start_end` trains two rows: leave one out"
+            )
         return self
 
     @model_validator(mode="after")
