@@ -129,10 +129,10 @@ DEADLINE = (
     " - ({resources.runtime} < 12 ? {resources.runtime} * 15 : 180) + SUTURE_JOB_STARTED - $(date +%s)))}}"
 )
 # What each command used stands at the end of its log.
-os.environ["SUTURE_SAY_USED"] = "yes"
+os.environ.update(SUTURE_SAY_USED="yes")
 # Filled in by the job: each node has its own. No parameter, as the deadline: from where it is read changes no model.
 if CONFIG.storage.node_local:
-    os.environ["SUTURE_NODE_LOCAL"] = CONFIG.storage.node_local
+    os.environ.update(SUTURE_NODE_LOCAL=CONFIG.storage.node_local)
 # The Snakemake inside a job must not retry too: it would do so in what is left of the same job.
 RETRIES = 5 if workflow.is_main_process else 0
 

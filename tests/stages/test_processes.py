@@ -26,8 +26,6 @@ MAX_STEPS = 8
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_toy(tmp_path_factory.mktemp("toy"), clips=7)
     run_script("cache_frames", *cache_arguments(root, root))
-    for family in ("qwen2_5_vl", "endofm"):
-        run_script("fetch_weights", "--family", family, "--model", "small", "--output", root / family)
     # A classifier: one question a clip.
     samples = [Sample.from_json(row) for row in files.read_jsonl(root / "samples.jsonl")]
     files.write_jsonl(
@@ -38,8 +36,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(data: Path, out: Path, *more: object, family: str = "qwen2_5_vl") -> list[str]:
     """Seven samples, four a step: the ends of epochs lie inside steps, the last validation batch is not full."""
-    samples = data / ("samples.jsonl" if family == "qwen2_5_vl" else "classes.jsonl")
-    words = ["--family", family, "--model", data / family, "--train", samples, "--val", samples]
+    base = data / family
+    if not base.exists():
+        run_script("fetch_weights", "--family", family, "--model", "small", "--output", base)
+    samples = data / ("classes.jsonl" if family == "endofm" else "samples.jsonl")
+    words = ["--family", family, "--model", base, "--train", samples, "--val", samples]
     words += ["--frames-cache", data / "shard-0.jsonl", "--output", out, "--work-dir", f"{out}-work"]
     words += ["--batch-size", 2, "--gradient-accumulation-steps", 2, "--learning-rate", 1e-3, "--precision", "fp32"]
     words += ["--save-steps", 3, "--logging-steps", 1, "--eval-steps", 4, "--no-gradient-checkpointing"]
@@ -54,6 +55,8 @@ WAYS: dict[str, tuple[str, list[object]]] = {
     "full": ("qwen2_5_vl", ["--no-use-qlora", "--augment", "--shuffle-turns"]),
     "lora": ("qwen2_5_vl", ["--use-lora", "--lora-dropout", 0, "--group-by-length"]),
     "classifier": ("endofm", []),
+    "qlora": ("qwen2_5_vl", ["--use-qlora", "--lora-dropout", 0]),
+    **{family: (family, ["--no-use-qlora"]) for family in ("llava_next_video", "blip2", "llava_med")},
 }
 
 
@@ -75,9 +78,14 @@ def alone(data: Path) -> Callable[[str], Path]:
     ("way", "more"),
     [
         ("full", ["--processes", 2]),
-        ("full", ["--processes", 2, "--fsdp"]),
+        # Also on two nodes: tests/slurm/test_nodes.py.
+        pytest.param("full", ["--processes", 2, "--fsdp"], marks=pytest.mark.long),
         pytest.param("lora", ["--processes", 2], marks=pytest.mark.long),
         pytest.param("classifier", ["--processes", 4], marks=pytest.mark.long),
+        *(
+            pytest.param(way, ["--processes", 2], marks=pytest.mark.long)
+            for way in ("qlora", "llava_next_video", "blip2", "llava_med")
+        ),
     ],
 )
 def test_several_processes_train_as_one_does(
