@@ -235,5 +235,7 @@ def _lives(group: int) -> bool:
 def _last_words(log: Path) -> str:
     """Returns what a command refused with, or else the end of the log."""
     lines = [line.strip() for line in files.read_text(log).splitlines() if line.strip()]
+    # As a run shows the log of a job that failed.
+    lines = [line.strip().removeprefix("| ") for line in lines]
     errors = [number for number, line in enumerate(lines) if ": error: " in line]
     return " ".join(lines[errors[-1] : errors[-1] + 3] if errors else lines[-3:])
