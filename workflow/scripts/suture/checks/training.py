@@ -78,6 +78,7 @@ def _steps(name: str, one: Experiment, base: Path, samples: Sequence[Sample], as
     model = registry.family(one.family).load(base, told, **adapters.base_options(one.train))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module: Any = model.model.to(device)
+    model.check_size(one.frames.height, one.frames.width)
     video = shown(model, asked, (one.frames.height, one.frames.width))
     longest = max(model.count_tokens(sample.turns, (1, one.frames.height, one.frames.width)) for sample in samples)
     if longest > model.max_length:
