@@ -62,8 +62,8 @@ check: setup  ## formatting, types, generated files, unit tests: under 3 minutes
 test: check  ## everything CI runs: also stages, faults and the DAG on real processes
 	pytest -n 2 --dist loadfile -m "not long" tests/stages tests/faults tests/dag
 
-slurm-test: setup  ## snakemake --profile slurm on a private cluster that is started and stopped: about 10 minutes
-	pytest -rs tests/slurm
+slurm-test: setup  ## snakemake --profile slurm on a private cluster that is started and stopped: about 25 minutes
+	pytest -rs -m "not long" tests/slurm
 
 test-long: check  ## what takes longer: run by hand before an issue is resolved
 	pytest -m long -s tests

@@ -316,6 +316,7 @@ def test_a_killed_snakemake_is_started_again_and_its_jobs_are_not_made_twice(run
     run.assert_equal_to_undisturbed("killed")
 
 
+@pytest.mark.long  # six attempts, each looked at later than the one before
 def test_a_full_disk_is_one_clear_error_and_what_is_done_stays_done(run: Run, queue: Queue) -> None:
     """A limit on the size of files, which SLURM hands on to the jobs, stands for the disk."""
     asked = [run.target("full_disk"), *run.config, *resources()]

@@ -40,7 +40,7 @@ class Run:
     Attributes:
         conda: the stand-in's folder for PATH.
         jobs: what the dry run before it planned, and ``left`` what the one after it did.
-        ended: how many jobs of the cluster it took.
+        ended: the jobs of the cluster that it took.
     """
 
     def __init__(self, where: Path, conda: Path) -> None:
@@ -49,7 +49,7 @@ class Run:
         self.tiny = yaml.safe_load((where / TINY).read_text())
         self.jobs: dict[str, int] = {}
         self.left: dict[str, int] = {}
-        self.ended = 0
+        self.ended: list[dict[str, str]] = []
 
     def local(self, *args: object) -> str:
         """Runs snakemake without the cluster, in the same environments."""
@@ -77,7 +77,7 @@ def run(queue: Queue, tmp_path_factory: pytest.TempPathFactory) -> Run:
     queue.snakemake(made.where, *config, conda=conda)
     # SLURM writes a job down after Snakemake has seen its end.
     queue.cluster.await_empty()
-    made.ended = len(queue.cluster.jobs()) - before
+    made.ended = queue.cluster.jobs()[before:]
     made.left = planned(queue.snakemake(made.where, "-n", *config, conda=conda))
     return made
 
@@ -88,9 +88,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_each_rule_is_a_job_of_the_queue_and_a_second_run_has_nothing_to_do(run: Run, queue: Queue) -> None:
     assert {"cut_videos", "cache_features", "train_segment", "export_model", "predict", "report"} <= set(run.jobs)
-    assert run.ended == sum(count for rule, count in run.jobs.items() if rule not in LOCAL)
-    jobs = queue.cluster.jobs()[: run.ended]
-    assert {(job["JobState"], job["Partition"]) for job in jobs} == {("COMPLETED", "cpu"), ("COMPLETED", "gpu")}
+    assert len(run.ended) == sum(count for rule, count in run.jobs.items() if rule not in LOCAL)
+    assert {(job["JobState"], job["Partition"]) for job in run.ended} == {("COMPLETED", "cpu"), ("COMPLETED", "gpu")}
     assert run.left == {}
     assert (run.results / "report.html").is_file() and (run.results / "metrics.json").is_file()
     entries = files.read_jsonl(run.results / "ledger.jsonl")

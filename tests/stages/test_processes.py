@@ -52,7 +52,8 @@ def train(data: Path, out: Path, *more: object, family: str = "qwen2_5_vl", code
 
 
 WAYS: dict[str, tuple[str, list[object]]] = {
-    "full": ("qwen2_5_vl", ["--no-use-qlora", "--augment", "--shuffle-turns"]),
+    # --r: as torchrun's own flags begin.
+    "full": ("qwen2_5_vl", ["--no-use-qlora", "--augment", "--shuffle-turns", "--r", 8]),
     "lora": ("qwen2_5_vl", ["--use-lora", "--lora-dropout", 0, "--group-by-length"]),
     "classifier": ("endofm", []),
     "qlora": ("qwen2_5_vl", ["--use-qlora", "--lora-dropout", 0]),

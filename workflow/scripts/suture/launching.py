@@ -183,8 +183,11 @@ def _torchrun(processes: int) -> int:
     # Equal sums need an equal number of threads; the command sets it.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     words = ["--standalone", f"--nproc-per-node={processes}", "--signals-to-handle=SIGINT,SIGHUP,SIGQUIT"]
+    asked = run.parse_args([*words, f"--shutdown-timeout={GRACE}", sys.argv[0]])
+    # Not through its parser, which would take some of our flags for short forms of its own: --r for --role.
+    asked.training_script_args = sys.argv[1:]
     try:
-        run.main([*words, f"--shutdown-timeout={GRACE}", *sys.argv])
+        run.run(asked)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
