@@ -51,13 +51,14 @@ def train(data: Path, out: Path, *more: object, family: str = "qwen2_5_vl", code
     return run_script("train", *arguments(data, out, *more, family=family), code=code, timeout=300)
 
 
+# Without dropout, which each process draws for itself: BLIP-2 and SurgViVQA have some of their own.
 WAYS: dict[str, tuple[str, list[object]]] = {
     # --r: as torchrun's own flags begin.
     "full": ("qwen2_5_vl", ["--no-use-qlora", "--augment", "--shuffle-turns", "--r", 8]),
     "lora": ("qwen2_5_vl", ["--use-lora", "--lora-dropout", 0, "--group-by-length"]),
     "classifier": ("endofm", []),
     "qlora": ("qwen2_5_vl", ["--use-qlora", "--lora-dropout", 0]),
-    **{family: (family, ["--no-use-qlora"]) for family in ("llava_next_video", "blip2", "llava_med")},
+    **{family: (family, ["--no-use-qlora"]) for family in ("llava_next_video", "llava_med")},
 }
 
 
@@ -85,7 +86,7 @@ def alone(data: Path) -> Callable[[str], Path]:
         pytest.param("classifier", ["--processes", 4], marks=pytest.mark.long),
         *(
             pytest.param(way, ["--processes", 2], marks=pytest.mark.long)
-            for way in ("qlora", "llava_next_video", "blip2", "llava_med")
+            for way in ("qlora", "llava_next_video", "llava_med")
         ),
     ],
 )
