@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from suture import libraries
 from suture.errors import InputError, SutureError
@@ -183,11 +184,12 @@ def _torchrun(processes: int) -> int:
     # Equal sums need an equal number of threads; the command sets it.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     words = ["--standalone", f"--nproc-per-node={processes}", "--signals-to-handle=SIGINT,SIGHUP,SIGQUIT"]
-    asked = run.parse_args([*words, f"--shutdown-timeout={GRACE}", sys.argv[0]])
+    torchrun: Any = run  # it has no types
+    asked = torchrun.parse_args([*words, f"--shutdown-timeout={GRACE}", sys.argv[0]])
     # Not through its parser, which would take some of our flags for short forms of its own: --r for --role.
     asked.training_script_args = sys.argv[1:]
     try:
-        run.run(asked)
+        torchrun.run(asked)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
