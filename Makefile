@@ -50,7 +50,7 @@ envs: setup  ## write envs/<rule>.yaml from imports and lock
 docs: setup  ## write config/README.md and the JSON Schema from the config model
 	python workflow/scripts/make_docs.py
 
-check: setup  ## formatting, types, generated files, unit tests: under 3 minutes
+check: setup  ## formatting, types, generated files, unit tests: about 4 minutes
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules
@@ -62,7 +62,7 @@ check: setup  ## formatting, types, generated files, unit tests: under 3 minutes
 test: check  ## everything CI runs: also stages, faults and the DAG on real processes
 	pytest -n 2 --dist loadfile -m "not long" tests/stages tests/faults tests/dag
 
-slurm-test: setup  ## snakemake --profile slurm on a private cluster that is started and stopped: about 25 minutes
+slurm-test: setup  ## snakemake --profile slurm on a private cluster that is started and stopped: about half an hour
 	pytest -rs -m "not long" tests/slurm
 
 test-long: check  ## what takes longer: run by hand before an issue is resolved

@@ -114,11 +114,13 @@ def start(*, nodes: int, processes: int | None) -> int | None:
         _adopt()
         return None
     on_each = processes or max(1, visible_gpus())
+    if nodes == 1 and on_each == 1:
+        return None
     # By the clock on the wall: the others may be on other nodes.
     os.environ[_BEGAN] = str(time.time())
     if nodes > 1:
         _become_srun(nodes, on_each)
-    return _torchrun(on_each) if on_each > 1 else None
+    return _torchrun(on_each)
 
 
 def _become_srun(nodes: int, on_each: int) -> None:
