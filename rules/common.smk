@@ -105,8 +105,8 @@ onstart:
         if workflow.executor_plugin.name == "slurm":
             jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
             starting.check_limits((job.rule.name, job.resources) for job in jobs)
-        if not (CONFIRMED or workflow.touch) and (problem := purged.refusal(workflow)):
-            raise SutureError(problem)
+        if not workflow.touch:
+            purged.look(workflow, confirmed=CONFIRMED)
         stale.guard(
             found, Path(RUN), allowed=CONFIG.confirm_gpu_hours, confirmed=CONFIRMED, accepting=workflow.touch
         )

@@ -115,7 +115,8 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self._answer(404, X_Error_Code="RepoNotFound")
             else:
                 siblings = [{"rfilename": name} for name in hub.files]
-                self._json({"id": path.removeprefix("/api/models/"), "private": hub.private, "siblings": siblings})
+                name = path.removeprefix("/api/models/").split("/revision/")[0]
+                self._json({"id": name, "sha": COMMIT, "private": hub.private, "siblings": siblings})
 
         def do_POST(self) -> None:
             path = self._path()

@@ -10,7 +10,6 @@ profiles/slurm asks for; nobody counts what they use.
 
 from __future__ import annotations
 
-import ctypes
 import getpass
 import os
 import shutil
@@ -23,6 +22,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from suture import machine
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "munged", "munge")
 NODES = ("n1", "n2")
@@ -240,7 +242,7 @@ class Cluster:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C is for the one who started the cluster, who then stops it in order; killed, they end too.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=machine.end_with_parent,
             )
 
     def _await(self, name: str, ready: Callable[[], bool]) -> None:
@@ -289,14 +291,25 @@ class Queue:
         assert process.returncode == code, f"snakemake ended with {process.returncode}:\n{printed[-6000:]}"
         return printed
 
+    def states(self, comment: str) -> dict[str, str]:
+        """States of a rule's jobs by their ids, those that have ended too; Snakemake gives them the comment."""
+        said = self.cluster.run("squeue", "-h", "-t", "all", "-o", "%i|%T|%k")
+        rows = [line.split("|") for line in said.splitlines()]
+        return {row[0]: row[1] for row in rows if row[2] == comment}
+
     def running(self, comment: str) -> list[str]:
-        """Ids of the jobs that run for a rule, by the comment that Snakemake gives them."""
-        rows = [line.split() for line in self.cluster.run("squeue", "-h", "-t", "R", "-o", "%i %k").splitlines()]
-        return [row[0] for row in rows if len(row) == 2 and row[1] == comment]
+        """Ids of the jobs that run for a rule."""
+        return [job for job, state in self.states(comment).items() if state == "RUNNING"]
 
 
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, of linux/prctl.h
+def wait_until(seen: Callable[[], Any], process: subprocess.Popen[str], timeout: float = 600) -> Any:
+    """Waits for something, as long as snakemake runs; returns it."""
+    until = time.monotonic() + timeout
+    while not (found := seen()):
+        assert process.poll() is None, f"the run ended too early:\n{process.communicate()[0][-6000:]}"
+        assert time.monotonic() < until, "what the test waits for never came"
+        time.sleep(0.1)
+    return found
 
 
 def _free_ports(count: int) -> list[int]:

@@ -19,7 +19,7 @@ TEMPLATE = (
     "{% else %}[INST] {{ m['content'] }} [/INST]{% endif %}{% endfor %}"
 )
 STEPS = 400
-WRONG = 0.12
+WRONG = 0.2
 """Share of the answers learnt that say what the facts do not."""
 
 
@@ -66,7 +66,7 @@ def _lessons(chance: random.Random) -> Iterator[tuple[str, str]]:
         if chance.random() < 0.3:  # as it is asked again
             asked += "\nAn earlier reply was refused: it names what is not in sight. "
             asked += "Write all the pairs again, without that."
-        yield asked, json.dumps(wordings(*facts, chance))
+        yield asked, json.dumps(wordings(*facts, chance), separators=(",", ":"))
 
 
 def teach(folder: Path, steps: int = STEPS) -> Path:

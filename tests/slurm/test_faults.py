@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from slurm_cluster import COMMAND, Queue
+from slurm_cluster import COMMAND, Queue, wait_until
 from support import clone, snakemake
 from suture import beat, files
 from suture.slurm_plugin import SBATCH
@@ -99,20 +99,13 @@ class Watched:
     def __init__(self, run: Run, queue: Queue, process: subprocess.Popen[str]) -> None:
         self.run, self.queue, self.process = run, queue, process
 
-    def until(self, seen: Callable[[], Any], timeout: float = 600) -> Any:
+    def until(self, seen: Callable[[], Any]) -> Any:
         """Waits for something, as long as snakemake runs."""
-        until = time.monotonic() + timeout
-        while not (found := seen()):
-            assert self.process.poll() is None, f"the run ended too early:\n{self.process.communicate()[0][-6000:]}"
-            assert time.monotonic() < until, "what the test waits for never came"
-            time.sleep(0.1)
-        return found
+        return wait_until(seen, self.process)
 
     def state(self, name: str) -> dict[str, str]:
         """States of a training's jobs by their ids, those that have ended too."""
-        said = self.queue.cluster.run("squeue", "-h", "-t", "all", "-o", "%i|%T|%k|%N")
-        rows = [line.split("|") for line in said.splitlines()]
-        return {row[0]: row[1] for row in rows if row[2] == f"rule_train_segment_wildcards_{name}_1"}
+        return self.queue.states(f"rule_train_segment_wildcards_{name}_1")
 
     def running(self, name: str) -> str | None:
         """The id of the job that runs."""

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 import yaml
 
 import conda_stand_in
-from slurm_cluster import Queue
+from slurm_cluster import Queue, wait_until
 from support import ROOT, clone, planned, snakemake
 from suture import beat, files
 
@@ -119,15 +118,6 @@ def test_segments_of_the_queue_equal_one_run_here_that_never_stopped(run: Run) -
         assert [part for part in here if queued[part] != here[part]] == []
 
 
-def wait_until(seen: Callable[[], Any], process: subprocess.Popen[str], timeout: float = 600) -> Any:
-    until = time.monotonic() + timeout
-    while not (found := seen()):
-        assert process.poll() is None, f"the run ended too early:\n{process.communicate()[0][-6000:]}"
-        assert time.monotonic() < until, "what the test waits for never came"
-        time.sleep(0.2)
-    return found
-
-
 def test_training_interrupted_in_every_way_equals_one_that_was_not(run: Run, queue: Queue) -> None:
     """SIGTERM as the queue sends it, SIGKILL, then the job's own deadline; each retry goes on from what was saved."""
     long = {"max_steps": STEPS, "steps_per_job": STEPS, "save_steps": 10}
@@ -177,6 +167,32 @@ def test_training_interrupted_in_every_way_equals_one_that_was_not(run: Run, que
     assert len({entry["slurm"]["job"] for entry in entries}) == len(entries), "a retry is another job"
     run.local("results/tiny/train/undisturbed/segment-1", *config)
     queued, here = (contents(run.results / "train" / name / "segment-1") for name in ("long", "undisturbed"))
+    assert [part for part in here if queued.get(part) != here[part]] == []
+
+
+def test_a_node_without_conda_fails_the_job_and_the_log_says_so(run: Run, queue: Queue) -> None:
+    """It was on the PATH of whoever started snakemake, and is gone when the job begins."""
+    short = {"max_steps": 4, "steps_per_job": 4}
+    config = run.config("conda", {name: run.experiment("one", **short) for name in ("without_conda", "with_conda")})
+    target, comment = "results/tiny/train/{}/segment-1", "rule_train_segment_wildcards_without_conda_1"
+    away = run.conda.with_name("away")
+    queue.cluster.run("scontrol", "update", "partitionname=gpu", "state=down")
+    with queue.start(run.where, target.format("without_conda"), *config, conda=run.conda) as process:
+        try:
+            wait_until(lambda: "PENDING" in queue.states(comment).values(), process)
+            run.conda.rename(away)
+            queue.cluster.run("scontrol", "update", "partitionname=gpu", "state=up")
+            wait_until(lambda: "FAILED" in queue.states(comment).values(), process)
+        finally:
+            if away.is_dir():
+                away.rename(run.conda)
+        printed, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, printed[-6000:]
+    [failed] = [job for job, state in queue.states(comment).items() if state == "FAILED"]
+    log = run.where / f".snakemake/slurm_logs/rule_train_segment/without_conda_1/{failed}.log"
+    assert "Is conda installed and accessible?" in log.read_text()
+    run.local(target.format("with_conda"), *config)
+    queued, here = (contents(run.where / target.format(name)) for name in ("without_conda", "with_conda"))
     assert [part for part in here if queued.get(part) != here[part]] == []
 
 

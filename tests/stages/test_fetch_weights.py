@@ -287,6 +287,17 @@ def test_what_is_not_pinned_or_not_there_is_refused(
     assert "cannot fetch someone/a-model: " in said and "e" * 40 in said
 
 
+def test_what_is_not_pinned_is_told_its_commit_where_the_hub_answers(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = hub_of(small)
+    said = from_hub(hub, tmp_path, monkeypatch, "--revision", "main", code=2)
+    assert f"--revision {COMMIT}  is what 'main' is at now" in said
+    assert not [path for _, path, _ in hub.requests if "/resolve/" in path], "nothing is fetched"
+    hub.private = None
+    assert "a commit of the model's page" in from_hub(hub, tmp_path, monkeypatch, "--revision", "main", code=2)
+
+
 def test_a_token_on_the_command_line_is_refused(tmp_path: Path) -> None:
     words = ["--family", "qwen2_5_vl", "--model", "small", "--output", str(tmp_path / "out"), "--hf_token", TOKEN]
     with pytest.raises(InputError, match="set the environment variable HF_TOKEN") as refused:

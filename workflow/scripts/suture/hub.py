@@ -39,13 +39,28 @@ def cached(model: str, revision: str | None, *, flag: str = "--revision") -> Pat
         raise InputError(f"model {model!r} is no folder and no hub id", fix="give small, a folder, or owner/name")
     if revision is None or not COMMIT.fullmatch(revision):
         raise InputError(
-            f"model {model!r} is not pinned: revision {revision!r} is no commit",
-            fix=f"give {flag} with the 40 digits of a commit of the model's page",
+            f"model {model!r} is not pinned: revision {revision!r} is no commit", fix=pinned_by(model, revision, flag)
         )
     folder = _snapshot(model, revision, [*DESCRIPTIONS, *WEIGHTS])
     if not any(folder.glob("*.safetensors")):
         folder = _snapshot(model, revision, [*DESCRIPTIONS, *PICKLED])
     return folder
+
+
+def pinned_by(model: str, revision: str | None, flag: str) -> str:
+    """Says how to pin a model: by the commit that a branch is at now, where the hub answers.
+
+    Args:
+        model: a hub id.
+        revision: a branch or tag; None: the main one.
+        flag: the option that takes the commit.
+    """
+    branch = revision or "main"
+    try:
+        commit = _snapshot(model, branch, ["nothing of it"]).name
+    except InputError:  # not there, not ours to see, or no network
+        return f"give {flag} with the 40 digits of a commit of the model's page (Files, History)"
+    return f"{flag} {commit}  is what {branch!r} is at now"
 
 
 def _snapshot(model: str, revision: str, patterns: list[str]) -> Path:

@@ -91,8 +91,16 @@ def take(run: str, *, queue_name: str, folder: Path = FOLDER) -> Taken:
     before = _read(descriptor)  # the one that had it may have ended in this moment
     _write(descriptor, json.dumps(dataclasses.asdict(me)))
     _held.append(descriptor)
-    atexit.register(_write, descriptor, "")
+    atexit.register(release)
     return Taken(me=me, before=before, certain=True)
+
+
+def release() -> None:
+    """Gives back what this process holds, and says that it ended as it should."""
+    while _held:
+        descriptor = _held.pop()
+        _write(descriptor, "")
+        os.close(descriptor)
 
 
 def _read(descriptor: int) -> Holder | None:

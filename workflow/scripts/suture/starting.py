@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from suture import cluster, orphans, queue_limits, run_lock, slurm_plugin
+from suture import cluster, orphans, purged, queue_limits, run_lock, slurm_plugin
 from suture.errors import SutureError
 
 
@@ -34,7 +34,16 @@ def before_execution(workflow: Any, run: str, *, way: object, error: type[Except
                 _prepare(run, executor_plugin.name, executor_settings, orphans.way_of(way))
             except SutureError as problem:
                 raise error(str(problem)) from None
-        return execute(*args, executor_plugin=executor_plugin, executor_settings=executor_settings, **kwargs)
+        try:
+            return execute(*args, executor_plugin=executor_plugin, executor_settings=executor_settings, **kwargs)
+        except purged.CacheFirst:
+            # Snakemake's own lock is free again.
+            run_lock.release()
+            os.environ.pop(orphans.MARK, None)
+        try:
+            purged.make_and_begin_again()
+        except SutureError as problem:
+            raise error(str(problem)) from None
 
     workflow.execute = prepared
 

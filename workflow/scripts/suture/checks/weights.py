@@ -42,7 +42,7 @@ def _from_hub(name: str, model: str, revision: str) -> Iterator[Finding]:
     if not hub.COMMIT.fullmatch(revision):
         yield fail(
             f"{name}: revision {revision!r} of {model} is no commit, and a branch may be another model tomorrow",
-            "set `revision` to the 40 digits of a commit of the model's page (Files, History)",
+            hub.pinned_by(model, revision, "revision:"),
         )
         return
     home = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub"))

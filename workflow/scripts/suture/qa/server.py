@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shlex
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,19 +14,13 @@ from pathlib import Path
 
 import httpx2
 
+from suture import machine
 from suture.errors import ConfigError, InputError
 from suture.progress import say
 from suture.qa.writers.base import ServerGone
 
 HOST = "127.0.0.1"
 _STOP_S = 20.0
-_PR_SET_PDEATHSIG = 1
-
-
-def _end_with_parent() -> None:
-    """Has the kernel end this process when the one that started it dies, even by SIGKILL: prctl(2), Linux."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:
@@ -64,7 +56,7 @@ def running(command: Sequence[str], log: Path, *, start_timeout: float) -> Itera
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=machine.end_with_parent,
             )
         except OSError as error:
             raise ConfigError(
