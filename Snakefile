@@ -25,6 +25,9 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/cases.smk"
+include: "rules/experiments.smk"
+include: "rules/targets.smk"
 
 
 # Seconds of work, or the hub, which compute nodes often cannot reach: done where snakemake runs.

@@ -23,13 +23,14 @@ from slurm_cluster import COMMAND, Queue, wait_until
 from support import clone, snakemake
 from suture import beat, files
 from suture.slurm_plugin import SBATCH
+from suture.training.claim import NAME as CLAIM
 
 pytestmark = pytest.mark.slurm
 
 TINY = "tests/dag/tiny.yaml"
 # What is done to each training of the first run.
 FAULTS = ("cancelled", "over_time", "out_of_memory", "preempted_requeued", "preempted_cancelled")
-OTHERS = ("infrastructure", "killed", "full_disk", "without_python", "undisturbed")
+OTHERS = ("infrastructure", "daemon_away", "killed", "full_disk", "without_python", "undisturbed")
 STEPS = 200
 
 
@@ -277,6 +278,29 @@ def test_a_job_whose_node_crashes_goes_on_on_another(run: Run, infrastructure: I
     assert (killed["outcome"], done["outcome"]) == ("killed", "done")
     assert done["first_step"] == infrastructure.saved > 0
     run.assert_equal_to_undisturbed("infrastructure")
+
+
+def test_a_daemon_that_stays_away_has_the_job_go_on_elsewhere_and_the_first_trainer_end(run: Run, queue: Queue) -> None:
+    """SLURM gives the node up, its trainer lives on: two of them for one training."""
+    name = "daemon_away"
+    with queue.start(run.where, run.target(name), *run.config, *resources()) as process:
+        watched = Watched(run, queue, process)
+        job = watched.stall([name])[name]
+        node, first, saved = watched.node(job), run.trainer(name), run.saved(name)
+        queue.cluster.kill(f"slurmd-{node}")
+        try:
+            watched.until(lambda: files.read_json(run.work(name) / CLAIM)["pid"] != first)
+            elsewhere = watched.node(job)
+            os.kill(first, signal.SIGCONT)
+            printed, _ = process.communicate(timeout=900)
+        finally:
+            queue.cluster.start_node(node)
+    assert process.returncode == 0, printed[-6000:]
+    assert watched.state(name) == {job: "COMPLETED"} and elsewhere != node
+    said = "".join(path.read_text() for path in (run.results / "logs/train_segment" / name).iterdir())
+    assert f"waiting for process {first}" in said and "another job of this training has begun" in said
+    assert run.jobs(name)[-1]["outcome"] == "done" and run.jobs(name)[-1]["first_step"] == saved
+    run.assert_equal_to_undisturbed(name)
 
 
 def test_a_controller_that_is_away_when_a_job_is_submitted_is_waited_for(queue: Queue) -> None:

@@ -11,7 +11,7 @@ import yaml
 from support import ROOT
 from suture.config.flags import add_flags, from_args, to_flags
 from suture.config.load import resolve
-from suture.config.model import Predict
+from suture.config.prediction import Predict
 from suture.config.training import Train
 from suture.errors import ConfigError
 
@@ -141,7 +141,7 @@ def test_a_way_to_answer_hands_on_its_own_options() -> None:
 
 
 def test_experiments_that_see_other_frames_have_other_caches() -> None:
-    from suture.config.model import Frames
+    from suture.config.frames import Frames
 
     keys = {Frames(fps=fps).key for fps in (29.97, 29.97002997, 30)} | {
         Frames(count=8).key,

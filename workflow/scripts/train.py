@@ -53,18 +53,14 @@ from suture.config.training import Train, with_family_defaults
 from suture.config.training import refusal as refused_by_family
 from suture.errors import InputError
 from suture.frame_draws import Sampling
-from suture.predicted import read_labels
 from suture.records import Sample
 from suture.redaction import add_token_flag, refuse_token
-from suture.training import kept_cases, published_flags, recording
+from suture.training import given_data, kept_cases, published_flags, recording
 
 STARTED = launching.began()
 
 # How often to save and to log, where jobs end, and who holds the weights change nothing of what is learnt.
 NOT_IDENTITY = {"steps_per_job", "save_steps", "logging_steps", "report_to", "fsdp"}
-
-QUESTIONS_OF = "ssgvqa"
-"""Whose layout --ssgvqa-root has, where --dataset does not say."""
 
 
 def parser(family: str | None = None) -> cli.Parser:
@@ -106,7 +102,7 @@ def parser(family: str | None = None) -> cli.Parser:
         "--dataset",
         metavar="NAME",
         help="adapter that the cases are of: those that it keeps for testing are refused, as are any adapter's without "
-        f"it; also reads --ssgvqa-root (default: {QUESTIONS_OF})",
+        f"it; also reads --ssgvqa-root (default: {given_data.QUESTIONS_OF})",
     )
     p.add_argument("--num-frames", type=int, metavar="N", help="checked: what fetch_weights.py --num-frames set")
     p.add_argument("--prompt-mode", choices=prompt_modes.MODES, help="show the question alone, or with --choices")
@@ -196,9 +192,9 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     defaults = published.get("TRAIN_DEFAULTS", {})
     published_flags.apply(args, published)
     with _first_before_others():
-        _read_folders(args, paths["work"], published["PUBLISHED"])
-        _decode_published(args, paths["work"], published["PUBLISHED"])
-    told = _prompt(args, published)
+        given_data.read_folders(args, paths["work"], published["PUBLISHED"])
+        given_data.decode_videos(args, paths["work"], published["PUBLISHED"])
+    told = given_data.prompt(args, published)
     samples: dict[str, list[Sample]] = {"train": records.read(args.train, Sample)}
     samples["val"] = records.read(args.val, Sample) if args.val else []
     kept_cases.check(samples, args.dataset)
@@ -216,20 +212,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
         raise InputError(f"--features-cache cannot be used: {reason}")
     if not (args.features_cache or args.frames_cache):
         raise InputError("where are the videos?", fix="give --frames-cache FILE ... or --features-cache FILE ...")
-    run = {
-        **options.model_dump(exclude=NOT_IDENTITY),
-        "family": args.family,
-        "base_weights": model_folder.weights_digest(args.model),
-        "train_samples": files.sha256_file(args.train),
-        "val_samples": files.sha256_file(args.val) if args.val else None,
-        "frames": sorted(files.sha256_file(path) for path in args.frames_cache or []),
-        "features": sorted(files.sha256_file(path) for path in args.features_cache or []),
-    }
-    if sampling:
-        run |= {"sampling": dataclasses.asdict(sampling)}
-    if args.labels:
-        run |= {"labels": args.labels}
-
+    run = _identity(args, options, sampling)
     libraries.prepare(threads=args.threads)
     # Not before: they import torch.
     from suture.classifier import VideoClassifier
@@ -249,23 +232,7 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     heartbeat = Heartbeat(
         paths["work"] / beat.NAME, experiment=args.experiment, until_step=until, max_steps=options.max_steps
     )
-    about = recording.About(
-        experiment=args.experiment,
-        segment=args.segment,
-        until_step=until,
-        samples_per_step=options.batch_size * options.gradient_accumulation_steps,
-        code=code,
-        config=ledger.digest_of({**options.model_dump(), "system_prompt": args.system_prompt}),
-        inputs={
-            "base_weights": run["base_weights"],
-            "train_samples": run["train_samples"],
-            "val_samples": run["val_samples"] or "",
-            "frames": ledger.digest_of(run["frames"]),
-            "features": ledger.digest_of(run["features"]),
-        },
-        seeds={"run": options.seed},
-        threads=args.threads,
-    )
+    about = _about(args, options, run, code)
     with (
         recording.recorded(args.ledger, about, heartbeat.pace, work_dir=paths["work"], began=STARTED) as record,
         heartbeat,
@@ -349,6 +316,45 @@ def _train(args: argparse.Namespace, paths: Mapping[str, Path], published: Mappi
     return cli.DONE if outcome.published else cli.DEADLINE
 
 
+def _identity(args: argparse.Namespace, options: Train, sampling: Sampling | None) -> dict[str, Any]:
+    """Says what makes this run the one it is: a job goes on with no other one's progress."""
+    run = {
+        **options.model_dump(exclude=NOT_IDENTITY),
+        "family": args.family,
+        "base_weights": model_folder.weights_digest(args.model),
+        "train_samples": files.sha256_file(args.train),
+        "val_samples": files.sha256_file(args.val) if args.val else None,
+        "frames": sorted(files.sha256_file(path) for path in args.frames_cache or []),
+        "features": sorted(files.sha256_file(path) for path in args.features_cache or []),
+    }
+    if sampling:
+        run |= {"sampling": dataclasses.asdict(sampling)}
+    if args.labels:
+        run |= {"labels": args.labels}
+    return run
+
+
+def _about(args: argparse.Namespace, options: Train, run: Mapping[str, Any], code: str) -> recording.About:
+    """Says the same for the ledger, by digests."""
+    return recording.About(
+        experiment=args.experiment,
+        segment=args.segment,
+        until_step=args.until_step or options.max_steps,
+        samples_per_step=options.batch_size * options.gradient_accumulation_steps,
+        code=code,
+        config=ledger.digest_of({**options.model_dump(), "system_prompt": args.system_prompt}),
+        inputs={
+            "base_weights": run["base_weights"],
+            "train_samples": run["train_samples"],
+            "val_samples": run["val_samples"] or "",
+            "frames": ledger.digest_of(run["frames"]),
+            "features": ledger.digest_of(run["features"]),
+        },
+        seeds={"run": options.seed},
+        threads=args.threads,
+    )
+
+
 def _check_share(options: Train) -> None:
     """Refuses a number of processes that a step cannot be dealt to, before anything is loaded."""
     if launching.is_one_of_several():
@@ -361,80 +367,6 @@ def _first_before_others() -> AbstractContextManager[None]:
     from suture.training import processes
 
     return processes.first_before_others()
-
-
-def _read_folders(args: argparse.Namespace, work: Path, published: Mapping[str, Any]) -> None:
-    """Puts samples and cached frames in the place of a dataset's own folders."""
-    if args.ssgvqa_root is None:
-        if args.image_root is not None:
-            raise InputError("--image-root goes with --ssgvqa-root")
-        if args.train is None:
-            raise InputError("what should it learn from?", fix="give --train FILE, or --ssgvqa-root and --image-root")
-        return
-    if args.image_root is None or args.train or args.val or args.frames_cache or args.features_cache:
-        raise InputError("--ssgvqa-root goes with --image-root, and without --train, --val and caches")
-    args.dataset = args.dataset or QUESTIONS_OF
-    from suture.training.question_folders import prepare
-
-    height, width = args.size or published["size"]
-    made = {
-        split: prepare(
-            args.dataset, args.ssgvqa_root, args.image_root, split, work / "data" / split, size=(height, width)
-        )
-        for split in ("train", "val")
-    }
-    args.train, args.val = made["train"].samples, made["val"].samples
-    args.frames_cache = [one.frames for one in made.values()]
-    args.frames = args.frames or (None if args.fps else 1)
-
-
-def _prompt(args: argparse.Namespace, published: Mapping[str, Any]) -> str | None:
-    """Returns what the prompt says beside the question, where a prompt mode is given."""
-    if args.prompt_mode is None:
-        if args.choices is not None:
-            raise InputError("--choices would do nothing without --prompt-mode choices", fix="leave one out")
-        return None
-    if args.system_prompt is not None:
-        raise InputError("--prompt-mode and --system-prompt both say what stands in the prompt", fix="give one")
-    choices = (
-        read_labels(args.choices)
-        if args.choices
-        else getattr(registry.dataset(args.dataset or QUESTIONS_OF), "LABELS", ())
-    )
-    return prompt_modes.text(args.family, published, args.prompt_mode, choices)
-
-
-def _decode_published(args: argparse.Namespace, work: Path, published: Mapping[str, Any]) -> None:
-    """Puts samples and cached frames in the place of published pairs and their videos."""
-    if args.train_video_dir is None:
-        if args.val_video_dir is not None:
-            raise InputError("--val-video-dir goes with --train-video-dir")
-        return
-    if "fps" not in published:
-        raise InputError(
-            "--train-video-dir goes with question–answer pairs, which this family has none of",
-            fix="a config with dataset: video_folder, or cache_frames.py and --frames-cache",
-        )
-    if args.frames_cache or args.features_cache:
-        raise InputError("--train-video-dir and a cache both say where the videos are", fix="give one of them")
-    from suture.free_media import FrameSettings
-    from suture.training.published import prepare
-
-    if args.frames is None and args.fps is None:
-        args.fps = published["fps"]
-    height, width = args.size or published["size"]
-    settings = FrameSettings(count=args.frames, fps=args.fps, height=height, width=width)
-    args.frames_cache = []
-    for name, videos in (("train", args.train_video_dir), ("val", args.val_video_dir)):
-        pairs: Path | None = getattr(args, name)
-        if pairs is None or videos is None:
-            continue
-        made = prepare(pairs, videos, work / "data" / name, settings)
-        setattr(args, name, made.samples)
-        args.frames_cache.append(made.frames)
-    seen: list[set[str]] = [{one.clip for one in records.read(path, Sample)} for path in (args.train, args.val) if path]
-    if shared := sorted(set.intersection(*seen)) if len(seen) == 2 else []:
-        raise InputError(f"{len(shared)} clips are learnt from and validated on: {shared[0]}, ...", where=args.val)
 
 
 def _seen_an_epoch(

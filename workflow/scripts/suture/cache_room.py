@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suture import caches
-from suture.config.model import Config, Frames
+from suture.config.frames import Frames
+from suture.config.model import Config
 
 FRAMES_FILES = 3
 """Files of a shard of frames: manifest, array, what was left out."""

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from suture import caches, files, ledger, probing
 from suture import pace as pacing
-from suture.config.model import Config, Experiment
+from suture.config.experiment import Experiment
+from suture.config.model import Config
 from suture.config.schedule import OPEN, Plan, Schedule, asked, borders
 from suture.ledger import Ledger
 from suture.pace import SLACK, Limit, Pace, Source, fitting, in_words, job_seconds, margin_seconds

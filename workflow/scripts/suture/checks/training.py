@@ -15,7 +15,7 @@ from typing import Any
 
 from suture import registry
 from suture.checks.base import Finding, Setting, fail, ok, warn
-from suture.config.model import Experiment
+from suture.config.experiment import Experiment
 from suture.errors import SutureError
 from suture.predicted import read_labels
 from suture.prompt_modes import text

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from suture import registry
+from suture.config.data import Draw
 from suture.config.load import resolve
-from suture.config.model import Config, Draw
+from suture.config.model import Config
 from suture.config.training import Train, with_family_defaults
 from suture.delimited import nearest
 from suture.errors import ConfigError

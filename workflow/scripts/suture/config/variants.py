@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from suture.config.scoring import ANSWERING, Baseline
 
 if TYPE_CHECKING:
-    from suture.config.model import Config, Experiment
+    from suture.config.experiment import Experiment
+    from suture.config.model import Config
 
 # What of training is about the video alone.
 _OF_VIDEO: dict[str, Any] = {

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from suture import delimited, files
+from suture.dataset_options import replaced
 from suture.datasets.conversations import rows
 from suture.datasets.conversations.rows import Asked, Unusable
 from suture.datasets.fetal_ultrasound import questions
-from suture.errors import ConfigError, InputError
+from suture.errors import InputError
 from suture.records import Case, Rejection, Segment, Turn
 
 STAGE = "annotations"
@@ -61,14 +62,7 @@ class Conversations:
         Raises:
             ConfigError: an option or a value that is not known.
         """
-        for name, value in options.items():
-            if value not in OPTIONS.get(name, ()):
-                raise ConfigError(
-                    f"dataset_options: {name}: {value}",
-                    fix="; ".join(f"{one}: {', '.join(values)}" for one, values in OPTIONS.items()),
-                )
-        changed: dict[str, Any] = dict(options)
-        return replace(self, **changed)
+        return replaced(self, options, OPTIONS)
 
     def case_ids(self, root: Path) -> list[str]:
         """Lists the cases, sorted.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from suture import delimited, files
+from suture.dataset_options import replaced
 from suture.datasets.mimic_cxr import cleaning, tables
 from suture.datasets.mimic_cxr.tables import Image
-from suture.errors import ConfigError, InputError
+from suture.errors import InputError
 from suture.records import Case, Rejection, Segment, Turn
 
 STAGE = "annotations"
@@ -56,15 +57,7 @@ class MimicCxr:
         Raises:
             ConfigError: an option or a value that is not known.
         """
-        for name, value in options.items():
-            if value not in OPTIONS.get(name, ()):
-                known = OPTIONS.get(name)
-                raise ConfigError(
-                    f"dataset_options: {name}: {value}" + ("" if known else delimited.nearest(name, list(OPTIONS))),
-                    fix=f"one of {', '.join(known or OPTIONS)}",
-                )
-        changed: dict[str, Any] = dict(options)
-        return replace(self, **changed)
+        return replaced(self, options, OPTIONS)
 
     def case_ids(self, root: Path) -> list[str]:
         """Lists the patients with at least one image that is read, sorted."""
