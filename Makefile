@@ -50,7 +50,7 @@ envs: setup  ## write envs/<rule>.yaml from imports and lock
 docs: setup  ## write config/README.md and the JSON Schema from the config model
 	python workflow/scripts/make_docs.py
 
-check: setup  ## formatting, types, generated files, unit tests: about 4 minutes
+check: setup  ## formatting, types, generated files, unit tests: about 3 minutes
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules

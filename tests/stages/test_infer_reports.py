@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import fetch_weights
 import infer_reports
 from chest_files import picture
-from support import call, run_script
+from support import call
 from suture.errors import InputError
 
 ROWS = 7
@@ -19,7 +20,7 @@ ROWS = 7
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("reports")
-    run_script("fetch_weights", "--family", "llava_med", "--model", "small", "--output", where / "model", timeout=600)
+    call(fetch_weights, "--family", "llava_med", "--model", "small", "--output", where / "model")
     asked = []
     for number in range(ROWS):
         picture(where / "images" / f"000{number}-1.png", grey=30 * number, size=(60, 50))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from support import SCRIPTS, run_script
+import fetch_weights
+from support import SCRIPTS, call, run_script
 from suture import model_folder, records
 from suture.errors import InputError, SutureError
 from suture.prediction import chunk_of, shuffled_clips
@@ -27,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, clips, seed in (("train", 48, 1), ("test", 12, 2)):
         make_toy(root / name, clips=clips, seed=seed)
         run_script("cache_frames", *cache_arguments(root / name, root / name))
-    run_script("fetch_weights", "--family", "qwen2_5_vl", "--model", "small", "--output", root / "base")
+    call(fetch_weights, "--family", "qwen2_5_vl", "--model", "small", "--output", root / "base")
     data = ["--train", root / "train" / "samples.jsonl", "--frames-cache", root / "train" / "shard-0.jsonl"]
     where = ["--model", root / "base", "--output", root / "checkpoint", "--work-dir", root / "work"]
     batch = ["--batch-size", 8, "--gradient-accumulation-steps", 1, "--max-grad-norm", 1, "--precision", "fp32"]

@@ -69,6 +69,7 @@ def test_what_is_done_stays_and_what_changed_is_made_anew(undisturbed: Path) -> 
     assert len(entries(undisturbed, SLOW)) == 1, "a dry run trains nothing"
 
 
+@pytest.mark.long  # tests/slurm/test_sweep.py does it to a sweep of the queue
 def test_a_sweep_killed_and_stopped_in_the_middle_ends_as_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
     where = tmp_path / "disturbed"
     shutil.copytree(undisturbed, where, symlinks=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from support import SCRIPTS, run_script
+import fetch_weights
+from support import SCRIPTS, call, run_script
 from suture import cli, files, model_folder, records
 from suture.errors import ConfigError, InputError, SutureError
 from suture.records import Sample, Turn
@@ -24,7 +25,7 @@ STEPS = 60
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_toy(tmp_path_factory.mktemp("toy"), clips=7)
     run_script("cache_frames", *cache_arguments(root, root))
-    run_script("fetch_weights", "--family", "qwen2_5_vl", "--model", "small", "--output", root / "base")
+    call(fetch_weights, "--family", "qwen2_5_vl", "--model", "small", "--output", root / "base")
     return root
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support import run_script
+import fetch_weights
+from support import call, run_script
 from suture import files, model_folder, records
 from suture.records import Sample
 from toy_clips import make_toy
@@ -28,7 +29,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         entries.append([{"video_filename": f"{sample.clip}.mp4"}, *pairs])
     (root / "train_qa_pairs.json").write_text(json.dumps([*entries[:5], entries[0]]))
     (root / "val_qa_pairs.json").write_text(json.dumps(entries[5:]))
-    run_script("fetch_weights", "--family", "llava_next_video", "--model", "small", "--output", root / "base")
+    call(fetch_weights, "--family", "llava_next_video", "--model", "small", "--output", root / "base")
     return root
 
 

@@ -15,6 +15,7 @@ tables. Any number of chunks does, more than there are rows too. Greedy unless
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 from pathlib import Path
 from typing import cast
@@ -123,15 +124,16 @@ def _make(
     model = load(chosen, None)
     model.check_size(settings.height, settings.width)
     most = most_frames(model, samples[0][0].turns, settings, generation)
+    asked_in = {number: _chunk(samples, number, args.num_chunks) for number in parts}
+    images = [inside(args.image_folder, image) for mine in asked_in.values() for _, image in mine]
+    # One after the other for all chunks: the processes that decode are started once.
+    shown = free_media.read_all(images, settings, most=most, workers=args.workers, seconds=120)
     for number, path in parts.items():
-        mine = samples[len(samples) * number // args.num_chunks : len(samples) * (number + 1) // args.num_chunks]
-        images = [inside(args.image_folder, image) for _, image in mine]
-        shown = free_media.read_all(images, settings, most=most, workers=args.workers, seconds=120)
-        asked = [sample for sample, _ in mine]
+        asked = [sample for sample, _ in asked_in[number]]
         predictions, _ = ask(
             model,
             asked,
-            shown,
+            itertools.islice(shown, len(asked)),
             history="none",
             generation=generation,
             batch_size=args.batch_size,
@@ -140,6 +142,10 @@ def _make(
         order = {sample.id: place for place, sample in enumerate(asked)}
         predictions.sort(key=lambda one: order[one.id])
         records.write(path, predictions)
+
+
+def _chunk(samples: list[tuple[Sample, str]], number: int, of: int) -> list[tuple[Sample, str]]:
+    return samples[len(samples) * number // of : len(samples) * (number + 1) // of]
 
 
 if __name__ == "__main__":
