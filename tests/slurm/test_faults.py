@@ -297,9 +297,10 @@ def test_a_daemon_that_stays_away_has_the_job_go_on_elsewhere_and_the_first_trai
             queue.cluster.start_node(node)
     assert process.returncode == 0, printed[-6000:]
     assert watched.state(name) == {job: "COMPLETED"} and elsewhere != node
-    said = "".join(path.read_text() for path in (run.results / "logs/train_segment" / name).iterdir())
-    assert f"waiting for process {first}" in said and "another job of this training has begun" in said
-    assert run.jobs(name)[-1]["outcome"] == "done" and run.jobs(name)[-1]["first_step"] == saved
+    assert f"waiting for process {first}" in (run.results / f"logs/train_segment/{name}/1.log").read_text()
+    ended, done = run.jobs(name)
+    assert "another job of this training has begun" in ended["reason"]
+    assert done["outcome"] == "done" and done["first_step"] == saved
     run.assert_equal_to_undisturbed(name)
 
 

@@ -20,6 +20,14 @@ NAME = "claim.json"
 """The file in a job's work folder that names its trainer."""
 
 
+class Superseded(SystemExit):
+    """Ends a trainer whose folder is another's; the ledger keeps why."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said)
+        self.code = cli.DEADLINE  # as one that may be tried again
+
+
 class Claim(TrainerCallback):
     """Takes a work folder over, and ends this process once another one has done the same.
 
@@ -57,10 +65,9 @@ class Claim(TrainerCallback):
         if not state.is_world_process_zero or not claim.is_file():
             return
         if (other := files.read_json(claim)) != self._me:
-            print(
+            said = (
                 f"another job of this training has begun (process {other['pid']} on {other['host']}): this one ends "
-                f"at step {state.global_step}, with nothing of it saved",
-                file=sys.stderr,
-                flush=True,
+                f"at step {state.global_step}, with nothing of it saved"
             )
-            sys.exit(cli.DEADLINE)
+            print(said, file=sys.stderr, flush=True)
+            raise Superseded(said)
