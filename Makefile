@@ -60,7 +60,7 @@ check: setup  ## formatting, types, generated files, unit tests: about 3 minutes
 	pytest -n 2 tests/unit
 
 test: check  ## everything CI runs: also stages, faults and the DAG on real processes
-	pytest -n 2 --dist loadfile -m "not long" tests/stages tests/faults tests/dag
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" tests/dag tests/faults tests/stages
 
 slurm-test: setup  ## snakemake --profile slurm on a private cluster that is started and stopped: about half an hour
 	pytest -rs -m "not long" tests/slurm
