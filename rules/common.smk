@@ -1,4 +1,5 @@
-# What all rules share: the checked configuration, names of files, cases and shards.
+# What all rules share: the checked configuration, what is looked at before a run begins, and how its jobs are ended.
+# cases.smk has the files of a case or shard, experiments.smk what rules ask of an experiment, targets.smk the targets.
 # No pandas, no torch, no look at media content: this runs at the start of every job.
 import atexit
 import json

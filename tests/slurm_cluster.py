@@ -10,6 +10,7 @@ profiles/slurm asks for; nobody counts what they use.
 
 from __future__ import annotations
 
+import ctypes
 import getpass
 import os
 import shutil
@@ -23,8 +24,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from suture import machine
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "munged", "munge")
 NODES = ("n1", "n2")
@@ -242,7 +241,7 @@ class Cluster:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C is for the one who started the cluster, who then stops it in order; killed, they end too.
                 start_new_session=True,
-                preexec_fn=machine.end_with_parent,
+                preexec_fn=_end_with_parent,
             )
 
     def _await(self, name: str, ready: Callable[[], bool]) -> None:
@@ -310,6 +309,11 @@ def wait_until(seen: Callable[[], Any], process: subprocess.Popen[str], timeout:
         assert time.monotonic() < until, "what the test waits for never came"
         time.sleep(0.1)
     return found
+
+
+def _end_with_parent() -> None:
+    # PR_SET_PDEATHSIG of linux/prctl.h. As suture.machine has it: this file is run alone, too.
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _free_ports(count: int) -> list[int]:

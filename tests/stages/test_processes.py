@@ -153,7 +153,8 @@ def workers(parent: int) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(parent).children():
         with suppress(psutil.Error):  # it has just ended
-            found += [child] if "train.py" in " ".join(child.cmdline()) else []
+            if "train.py" in " ".join(child.cmdline()):
+                found.append(child)
     return found
 
 
